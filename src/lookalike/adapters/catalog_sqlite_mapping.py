@@ -1,0 +1,204 @@
+"""How the catalog's values look inside SQLite, and back.
+
+Uris and site names are blobs, so that they sort by code point and may hold anything a Python
+string may: `surrogatepass` is one-to-one over all strings, so a file name that is not UTF-8
+(which Python shows with lone surrogates) comes back as it was. Other text is TEXT where UTF-8
+can hold it and a blob of the same encoding where it cannot.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from lookalike.domain.errors import IndexCorruptError
+from lookalike.domain.images import (
+    ImageFacts,
+    ImageId,
+    ImageRecord,
+    PaletteColour,
+    Row,
+    Source,
+    is_image_id,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from lookalike.ports.catalog import NewImage
+
+Text: TypeAlias = str | bytes
+"""Text as SQLite holds it."""
+
+IMAGE_COLUMNS: Final = (
+    "row, id, width, height, bytes, format, frames, kind, flags, taken, palette, color_tags,"
+    " phash, phash_quality, licence, embedded_text, models, first_seen, last_seen"
+)
+SOURCE_COLUMNS: Final = (
+    "uri, fingerprint, page_url, site, title, alt_text, caption, page_text, licence, taken,"
+    " seen, is_vanished"
+)
+
+_ANIMATED: Final = 1
+_TRANSPARENT: Final = 2
+_COLOUR: Final = struct.Struct("<4f")
+_PHASH_BITS: Final = 1 << 64
+
+
+def pack_text(text: str) -> Text:
+    """Return text in the form that SQLite can hold."""
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return pack_key(text)
+    return text
+
+
+def unpack_text(value: Text) -> str:
+    """Return what `pack_text` was given."""
+    return value if isinstance(value, str) else unpack_key(value)
+
+
+def pack_key(text: str) -> bytes:
+    """Return a uri as bytes that sort as its code points do."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def unpack_key(value: bytes) -> str:
+    """Return what `pack_key` was given."""
+    return value.decode("utf-8", "surrogatepass")
+
+
+def pack_site(site: str) -> bytes:
+    """Return a host name with its labels turned round, so that sub-domains follow it."""
+    return pack_key(".".join(reversed(site.split(".")))) if site else b""
+
+
+def unpack_site(value: bytes) -> str:
+    """Return what `pack_site` was given."""
+    return ".".join(reversed(unpack_key(value).split("."))) if value else ""
+
+
+def pack_id(image: ImageId) -> bytes | None:
+    """Return an id as 16 bytes, or None for text that is no id."""
+    return bytes.fromhex(image) if is_image_id(image) else None
+
+
+def pack_ids(images: Sequence[ImageId]) -> list[bytes]:
+    """Return the ids as bytes, text that is no id left out."""
+    return [key for key in map(pack_id, images) if key is not None]
+
+
+def unpack_id(value: bytes) -> ImageId:
+    """Return what `pack_id` was given."""
+    return ImageId(value.hex())
+
+
+def image_values(image: NewImage, key: bytes, seen: float) -> tuple[Any, ...]:
+    """Return the values of `IMAGE_COLUMNS` for an image first seen now."""
+    facts = image.facts
+    phash = int(facts.phash) % _PHASH_BITS
+    return (
+        int(image.row),
+        key,
+        int(facts.width),
+        int(facts.height),
+        int(facts.bytes),
+        pack_text(facts.format),
+        int(facts.frames),
+        pack_text(facts.kind),
+        _ANIMATED * facts.is_animated | _TRANSPARENT * facts.is_transparent,
+        None if facts.taken is None else float(facts.taken),
+        b"".join(_COLOUR.pack(*colour.lab, colour.weight) for colour in facts.palette),
+        pack_text(",".join(facts.color_tags)),
+        phash - _PHASH_BITS if phash >= _PHASH_BITS // 2 else phash,
+        float(facts.phash_quality),
+        pack_text(facts.licence),
+        pack_text(facts.embedded_text),
+        json.dumps(dict(image.models)),
+        seen,
+        seen,
+    )
+
+
+def source_values(source: Source, seen: float) -> tuple[Any, ...]:
+    """Return the values of `SOURCE_COLUMNS`."""
+    return (
+        pack_key(source.uri),
+        pack_text(source.fingerprint),
+        pack_text(source.page_url),
+        pack_site(source.site),
+        pack_text(source.title),
+        pack_text(source.alt_text),
+        pack_text(source.caption),
+        pack_text(source.page_text),
+        pack_text(source.licence),
+        None if source.taken is None else float(source.taken),
+        seen,
+        int(source.is_vanished),
+    )
+
+
+def source_of(values: Sequence[Any]) -> Source:
+    """Return the source that `SOURCE_COLUMNS` hold."""
+    uri, fingerprint, page_url, site, title, alt, caption, page, licence, taken, seen, gone = values
+    return Source(
+        uri=unpack_key(uri),
+        fingerprint=unpack_text(fingerprint),
+        page_url=unpack_text(page_url),
+        site=unpack_site(site),
+        title=unpack_text(title),
+        alt_text=unpack_text(alt),
+        caption=unpack_text(caption),
+        page_text=unpack_text(page),
+        licence=unpack_text(licence),
+        taken=taken,
+        seen=seen,
+        is_vanished=bool(gone),
+    )
+
+
+def record_of(values: Sequence[Any], sources: Sequence[Source]) -> ImageRecord:
+    """Return the record that `IMAGE_COLUMNS` and its sources make."""
+    row, key, width, height, size, format_, frames, kind, flags, taken = values[:10]
+    palette, tags, phash, quality, licence, text, models, first_seen, last_seen = values[10:]
+    try:
+        facts = ImageFacts(
+            id=unpack_id(key),
+            width=width,
+            height=height,
+            bytes=size,
+            format=unpack_text(format_),
+            frames=frames,
+            kind=unpack_text(kind),
+            is_animated=bool(flags & _ANIMATED),
+            is_transparent=bool(flags & _TRANSPARENT),
+            taken=taken,
+            palette=tuple(
+                PaletteColour((light, a, b), weight)
+                for light, a, b, weight in _COLOUR.iter_unpack(palette)
+            ),
+            color_tags=tuple(unpack_text(tags).split(",")) if tags else (),
+            phash=phash % _PHASH_BITS,
+            phash_quality=quality,
+            licence=unpack_text(licence),
+            embedded_text=unpack_text(text),
+        )
+        stated = json.loads(models)
+    except (AttributeError, TypeError, ValueError, struct.error) as error:
+        raise IndexCorruptError(
+            f"row {row} of the catalog cannot be read: {error}",
+            hint="restore a backup, or index the pictures anew",
+        ) from error
+    return ImageRecord(
+        row=Row(row),
+        facts=facts,
+        sources=tuple(sources),
+        first_seen=first_seen,
+        last_seen=last_seen,
+        models=stated,
+    )

@@ -1,0 +1,122 @@
+"""A tower as a chain of ONNX Runtime sessions, each fed the last one's output."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from lookalike.domain.errors import BundleError, MissingFileError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import onnxruntime as ort
+    from numpy.typing import NDArray
+
+    from lookalike.domain.arrays import FloatMatrix
+    from lookalike.domain.bundle import Bundle
+
+_TOKEN_TYPES = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
+
+
+@dataclass(frozen=True, slots=True)
+class StageChain:
+    """Sessions run in turn; `output` names what to take of the last one."""
+
+    sessions: tuple[ort.InferenceSession, ...]
+    output: str
+
+    @classmethod
+    def load(
+        cls, bundle: Bundle, stages: tuple[str, ...], output: str, *, threads: int
+    ) -> StageChain:
+        """Open each stage's file.
+
+        Raises:
+            MissingFileError: a file is not there.
+            BundleError: a file is no model that ONNX Runtime can run.
+        """
+        sessions = tuple(_open(bundle, bundle.path(stage), threads) for stage in stages)
+        offered = [item.name for item in sessions[-1].get_outputs()]
+        if output and output not in offered:
+            raise BundleError(
+                f"{stages[-1]} of the bundle {bundle.name!r} has no output {output!r}",
+                hint="its outputs: " + ", ".join(offered),
+            )
+        return cls(sessions, output or offered[0])
+
+    def run_pixels(self, pixels: NDArray[np.generic]) -> FloatMatrix:
+        """Run the chain on pixels, `(n, ...)` to `(n, dim)`."""
+        name = self.sessions[0].get_inputs()[0].name
+        return self._run({name: pixels})
+
+    def run_tokens(self, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> FloatMatrix:
+        """Run the chain on token ids and their mask, both `(n, length)`.
+
+        Feeds what the graph asks for by the usual names; token types are zeros.
+        A graph with one input of another name gets the ids.
+        """
+        inputs = self.sessions[0].get_inputs()
+        known = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+        if len(inputs) == 1:
+            known[inputs[0].name] = ids
+        feeds: dict[str, NDArray[np.generic]] = {}
+        for item in inputs:
+            if item.name not in known:
+                raise BundleError(
+                    f"the text model asks for an input {item.name!r} that is not known",
+                    hint="known: input_ids, attention_mask, token_type_ids",
+                )
+            feeds[item.name] = known[item.name].astype(_TOKEN_TYPES.get(item.type, np.int64))
+        return self._run(feeds)
+
+    def _run(self, feeds: dict[str, NDArray[np.generic]]) -> FloatMatrix:
+        """Run every stage; a failure inside ONNX Runtime becomes our error."""
+        import onnxruntime as ort
+
+        try:
+            for session in self.sessions[:-1]:
+                found = session.run(None, feeds)
+                following = self.sessions[self.sessions.index(session) + 1]
+                feeds = {following.get_inputs()[0].name: np.asarray(found[0])}
+            last = self.sessions[-1].run([self.output], feeds)
+        except tuple(_failures(ort)) as error:
+            raise BundleError(
+                f"the model could not be run: {error}",
+                hint="check the bundle's preprocessing and files: lookalike models verify",
+            ) from error
+        return np.asarray(last[0], np.float32)
+
+
+def _failures(ort: object) -> list[type[Exception]]:
+    """List the errors that ONNX Runtime raises; they share no base class of its own."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    names = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoSuchFile",
+             "NotImplemented", "RuntimeException", "NoModel", "EPFail", "EngineError",
+             "ModelLoaded")  # fmt: skip
+    del ort
+    return [cast("type[Exception]", getattr(state, name)) for name in names if hasattr(state, name)]
+
+
+def _open(bundle: Bundle, path: Path, threads: int) -> ort.InferenceSession:
+    import onnxruntime as ort
+
+    if not path.is_file():
+        raise MissingFileError(
+            f"the bundle {bundle.name!r} names {path.name}, which is not there",
+            hint="install or fetch the bundle again",
+        )
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except tuple(_failures(ort)) as error:
+        raise BundleError(
+            f"{path.name} of the bundle {bundle.name!r} cannot be opened: {error}",
+            hint="install or fetch the bundle again, then: lookalike models verify",
+        ) from error

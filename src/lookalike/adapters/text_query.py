@@ -1,0 +1,117 @@
+"""From what is asked of the text path to Tantivy's query objects; no query parser is involved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from lookalike.adapters.text_schema import FIELDS, ROW, Analysis, TextIndexSettings, stem_field
+
+if TYPE_CHECKING:
+    import tantivy
+
+    from lookalike.domain.queries import TextMatch
+
+
+class QueryCompiler:
+    """Builds queries over the weighted fields of one schema."""
+
+    def __init__(
+        self, schema: tantivy.Schema, analysis: Analysis, settings: TextIndexSettings
+    ) -> None:
+        import tantivy
+
+        self._tantivy = tantivy
+        self._schema = schema
+        self._analysis = analysis
+        self._exact_weight = settings.exact_weight
+        self._weights = settings.field_weights()
+
+    def compile(self, match: TextMatch) -> tantivy.Query | None:
+        """Return the query of a match, or None where nothing it asks can be found."""
+        occur = self._tantivy.Occur
+        demands = [
+            *self._phrases(match.phrases, FIELDS),
+            *self._phrases(match.ocr_phrases, ("ocr_text",)),
+        ]
+        scored = [
+            (occur.Should, query)
+            for term in self._analysis.query_terms(match.words)
+            for query in self._scored(term)
+        ]
+        if not demands and not scored:
+            return None
+        refused = [(occur.MustNot, query) for query in self._excluded(match.excluded)]
+        return self._tantivy.Query.boolean_query(
+            [*((occur.Must, query) for query in demands), *scored, *refused]
+        )
+
+    def among(self, query: tantivy.Query, rows: Iterable[int]) -> tantivy.Query:
+        """Return `query` narrowed to the rows, its scores unchanged.
+
+        A union of single terms is several times as fast as Tantivy's term set up to a few
+        thousand rows (see docs/adr/0006-text-index.md).
+        """
+        kinds, occur = self._tantivy.Query, self._tantivy.Occur
+        union = kinds.boolean_query([(occur.Should, self._term(ROW, row)) for row in rows])
+        return kinds.boolean_query(
+            [(occur.Must, query), (occur.Must, kinds.const_score_query(union, 0.0))]
+        )
+
+    def explained(self, match: TextMatch) -> list[tuple[str, tantivy.Query]]:
+        """Return a name `field:term` and a query for each thing that could match."""
+        named: list[tuple[str, tantivy.Query]] = []
+        for term in self._analysis.query_terms(match.words):
+            named += [(f"{name}:{term}", self._either(name, term)) for name in FIELDS]
+        for phrases, fields in ((match.phrases, FIELDS), (match.ocr_phrases, ("ocr_text",))):
+            for terms in self._analysed(phrases):
+                shown = terms[0] if len(terms) == 1 else f'"{" ".join(terms)}"'
+                named += [(f"{name}:{shown}", self._phrase(name, terms)) for name in fields]
+        return list({name: (name, query) for name, query in named}.values())
+
+    def _scored(self, term: str) -> list[tantivy.Query]:
+        boost = self._tantivy.Query.boost_query
+        stem = self._analysis.stem(term)
+        queries: list[tantivy.Query] = []
+        for name, weight in self._weights.items():
+            if weight > 0:
+                queries.append(boost(self._term(stem_field(name), stem), weight))
+            if weight * self._exact_weight > 0:
+                queries.append(boost(self._term(name, term), weight * self._exact_weight))
+        return queries
+
+    def _phrases(self, phrases: Sequence[str], fields: Sequence[str]) -> list[tantivy.Query]:
+        kinds, should = self._tantivy.Query, self._tantivy.Occur.Should
+        return [
+            kinds.boolean_query(
+                [
+                    (should, kinds.boost_query(self._phrase(name, terms), self._weights[name]))
+                    for name in fields
+                ]
+            )
+            for terms in self._analysed(phrases)
+        ]
+
+    def _excluded(self, excluded: Sequence[str]) -> list[tantivy.Query]:
+        return [
+            self._either(name, terms[0]) if len(terms) == 1 else self._phrase(name, terms)
+            for terms in self._analysed(excluded)
+            for name in FIELDS
+        ]
+
+    def _analysed(self, phrases: Sequence[str]) -> list[list[str]]:
+        analysed = (self._analysis.terms(phrase) for phrase in phrases)
+        return [terms for terms in analysed if terms]
+
+    def _either(self, name: str, term: str) -> tantivy.Query:
+        should = self._tantivy.Occur.Should
+        stem = self._term(stem_field(name), self._analysis.stem(term))
+        return self._tantivy.Query.boolean_query([(should, self._term(name, term)), (should, stem)])
+
+    def _phrase(self, name: str, terms: Sequence[str]) -> tantivy.Query:
+        if len(terms) == 1:
+            return self._term(name, terms[0])
+        return self._tantivy.Query.phrase_query(self._schema, name, list(terms))
+
+    def _term(self, name: str, value: str | int) -> tantivy.Query:
+        return self._tantivy.Query.term_query(self._schema, name, value)

@@ -1,0 +1,152 @@
+"""The fields of the Tantivy index, how they are analysed and how a document is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from lookalike.adapters.text_words import (
+    LONGEST_TOKEN,
+    STOP_WORDS,
+    WORD_PATTERN,
+    indexable,
+    path_words,
+)
+from lookalike.domain.errors import UnknownNameError, suggest_names
+
+if TYPE_CHECKING:
+    import tantivy
+
+    from lookalike.ports.text import TextDocument
+
+DEFAULT_WEIGHTS: Final[dict[str, float]] = {
+    "alt_text": 2.0,
+    "caption": 2.0,
+    "title": 1.5,
+    "labels": 1.5,
+    "ocr_text": 1.0,
+    "path": 1.0,
+    "page_text": 0.5,
+    "colors": 0.5,
+}
+"""What a match in each field counts; a caption says what is shown, a page says much else."""
+
+FIELDS: Final = tuple(DEFAULT_WEIGHTS)
+ROW: Final = "row"
+SEQ: Final = "seq"
+MARKER_ROW: Final = 2**64 - 1
+"""The row of the one document that holds the seq; no image's row reaches it."""
+
+_EXACT_TOKENIZER: Final = "lookalike_exact_1"
+_STEM_TOKENIZER: Final = "lookalike_english_1"
+
+
+@dataclass(frozen=True, slots=True)
+class TextIndexSettings:
+    """How the index scores and writes.
+
+    `weights` maps a field to its weight (fields left out keep their default; 0 leaves a field
+    out of scoring). `exact_weight` is what the word as written adds to the match of its stem.
+    `known_words` are never corrected, even where the index does not know them (lower case).
+    """
+
+    weights: Mapping[str, float] = field(default_factory=dict[str, float])
+    exact_weight: float = 0.5
+    heap_bytes: int = 50_000_000
+    threads: int = 1
+    known_words: frozenset[str] = frozenset()
+
+    def field_weights(self) -> dict[str, float]:
+        """Return the weight of every field; an unknown name raises `UnknownNameError`."""
+        for name in self.weights:
+            if name not in DEFAULT_WEIGHTS:
+                raise UnknownNameError(
+                    f"there is no text field {name}", hint=suggest_names(name, FIELDS)
+                )
+        return DEFAULT_WEIGHTS | dict(self.weights)
+
+
+def stem_field(name: str) -> str:
+    """Return the field that holds the stems of `name`."""
+    return f"{name}_stem"
+
+
+def build_schema() -> tantivy.Schema:
+    """Return the schema; a change of analysis changes a tokenizer's name, and so the schema."""
+    import tantivy
+
+    builder = tantivy.SchemaBuilder()
+    builder.add_unsigned_field(ROW, indexed=True, fast=True)
+    builder.add_unsigned_field(SEQ, fast=True)
+    for name in FIELDS:
+        builder.add_text_field(name, tokenizer_name=_EXACT_TOKENIZER, index_option="position")
+        builder.add_text_field(
+            stem_field(name), tokenizer_name=_STEM_TOKENIZER, index_option="freq"
+        )
+    return builder.build()
+
+
+class Analysis:
+    """Turns text into terms, the same way for documents and for queries."""
+
+    def __init__(self) -> None:
+        self._exact = _analyzer(is_stemmed=False)
+        self._stem = _analyzer(is_stemmed=True)
+
+    def register(self, index: tantivy.Index) -> None:
+        """Make the tokenizers known to an index."""
+        index.register_tokenizer(_EXACT_TOKENIZER, self._exact)
+        index.register_tokenizer(_STEM_TOKENIZER, self._stem)
+
+    def terms(self, text: str) -> list[str]:
+        """Return the words of a text as written, in order: lower case, ASCII-folded."""
+        return self._exact.analyze(indexable(text))
+
+    def stem(self, term: str) -> str:
+        """Return the stem of one term."""
+        stems = self._stem.analyze(term)
+        return stems[0] if stems else term
+
+    def query_terms(self, words: str) -> list[str]:
+        """Return the distinct terms to score: without stop words, unless there are only those."""
+        terms = list(dict.fromkeys(self.terms(words)))
+        return [term for term in terms if term not in STOP_WORDS] or terms
+
+
+def _analyzer(*, is_stemmed: bool) -> tantivy.TextAnalyzer:
+    import tantivy
+
+    builder = (
+        tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.regex(WORD_PATTERN))
+        .filter(tantivy.Filter.remove_long(LONGEST_TOKEN))
+        .filter(tantivy.Filter.lowercase())
+        .filter(tantivy.Filter.ascii_fold())
+    )
+    return (builder.filter(tantivy.Filter.stemmer("English")) if is_stemmed else builder).build()
+
+
+def build_document(document: TextDocument) -> tantivy.Document:
+    """Return a document as Tantivy takes it."""
+    import tantivy
+
+    made = tantivy.Document()
+    made.add_unsigned(ROW, document.row)
+    for name in FIELDS:
+        text: str = getattr(document, name)
+        if not text:
+            continue
+        text = indexable(path_words(text) if name == "path" else text)
+        made.add_text(name, text)
+        made.add_text(stem_field(name), text)
+    return made
+
+
+def build_marker(seq: int) -> tantivy.Document:
+    """Return the document that states up to which seq the index is complete."""
+    import tantivy
+
+    made = tantivy.Document()
+    made.add_unsigned(ROW, MARKER_ROW)
+    made.add_unsigned(SEQ, seq)
+    return made

@@ -1,0 +1,382 @@
+"""The text index over Tantivy: BM25 over weighted fields in one folder.
+
+The seq is a field of one marker document, written in the same commit as the data, so it is
+neither ahead of nor behind it. Measurements and choices: docs/adr/0006-text-index.md.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import threading
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from lookalike.adapters.text_errors import corrupt, store_errors
+from lookalike.adapters.text_query import QueryCompiler
+from lookalike.adapters.text_schema import (
+    FIELDS,
+    MARKER_ROW,
+    ROW,
+    SEQ,
+    Analysis,
+    TextIndexSettings,
+    build_document,
+    build_marker,
+    build_schema,
+    stem_field,
+)
+from lookalike.adapters.text_vocabulary import Vocabulary
+from lookalike.adapters.text_words import STOP_WORDS
+from lookalike.domain.errors import IndexMissingError, StoreError
+from lookalike.domain.hits import NO_ROW, RowHits, Selection
+from lookalike.ports.text import Correction, TextDocument
+
+if TYPE_CHECKING:
+    import tantivy
+
+    from lookalike.domain.arrays import BoolMask, FloatMatrix, RowArray
+    from lookalike.domain.queries import TextMatch
+
+SELECTIVE_ROWS: Final = 1000
+"""Up to so many selected rows the filter is part of the query; above, hits are filtered."""
+
+LEAST_FETCHED: Final = 64
+FETCH_GROWTH: Final = 8
+FRESH_VOCABULARY_ROWS: Final = 20_000
+"""Below so many rows the vocabulary follows every commit; above, every hundredth of the rows."""
+
+_WORD: Final = re.compile(r"[^\W\d_]+")
+_META: Final = "meta.json"
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """One commit as a reader sees it."""
+
+    searcher: tantivy.Searcher
+    count: int
+    seq: int
+    top_row: int
+
+
+class TantivyTextIndex:
+    """A `TextIndex` in a folder; readers see commits after `refresh`.
+
+    After a write fails, what was not committed is gone: every further write raises
+    `StoreError` until `refresh` is called and the log is applied again from `seq`.
+    """
+
+    def __init__(self, folder: Path, *, is_writer: bool, settings: TextIndexSettings) -> None:
+        import tantivy
+
+        self._folder = folder
+        self._is_writer = is_writer
+        self._settings = settings
+        self._analysis = Analysis()
+        schema = build_schema()
+        self._index = tantivy.Index(schema, str(folder))
+        self._index.config_reader("manual")
+        self._analysis.register(self._index)
+        self._compiler = QueryCompiler(self._index.schema, self._analysis, settings)
+        self._writer: tantivy.IndexWriter | None = None
+        self._pending: set[int] = set()
+        self._is_changed = False
+        self._is_broken = False
+        self._words_lock = threading.Lock()
+        self._words: tuple[_View, Vocabulary] | None = None
+        self._view = self._read_view()
+
+    @classmethod
+    def open(
+        cls, folder: Path, *, is_writer: bool, settings: TextIndexSettings | None = None
+    ) -> TantivyTextIndex:
+        """Open the index in a folder; a writer makes it where there is none.
+
+        Raises `IndexMissingError` for a reader where there is none, and `IndexCorruptError`
+        for one that cannot be read or was written with another analysis: `wipe` it and build
+        it again from the catalog.
+        """
+        if not (folder / _META).exists():
+            if not is_writer:
+                raise IndexMissingError(f"there is no text index in {folder}")
+            if folder.exists() and any(folder.glob("*.idx")):
+                raise corrupt(folder, f"{_META} is missing")
+        with store_errors(folder, is_opening=True):
+            folder.mkdir(parents=True, exist_ok=True)
+            return cls(folder, is_writer=is_writer, settings=settings or TextIndexSettings())
+
+    @staticmethod
+    def wipe(folder: Path) -> None:
+        """Delete a text index, whatever state it is in; no writer may have it open."""
+        with store_errors(folder):
+            if folder.exists():
+                shutil.rmtree(folder)
+
+    def __len__(self) -> int:
+        """Return how many rows can be found."""
+        return self._view.count
+
+    @property
+    def seq(self) -> int:
+        """The log's seq up to which this index is complete; 0 before the first commit."""
+        return self._view.seq
+
+    def add(self, documents: Sequence[TextDocument]) -> None:
+        """Add or replace documents; visible and durable after `commit`."""
+        for document in documents:
+            if not 0 <= document.row < 2**63:
+                raise StoreError(f"{document.row} is not a row")
+        with self._writing() as writer:
+            for document in documents:
+                if document.row <= self._view.top_row or document.row in self._pending:
+                    writer.delete_documents_by_term(ROW, document.row)
+                writer.add_document(build_document(document))
+                self._pending.add(document.row)
+
+    def remove(self, rows: RowArray) -> None:
+        """Remove rows; gone after `commit`."""
+        with self._writing() as writer:
+            for row in rows.tolist():
+                if row >= 0:
+                    writer.delete_documents_by_term(ROW, row)
+
+    def commit(self, seq: int) -> None:
+        """Make everything so far durable and visible, and remember the log's seq."""
+        if seq == self._view.seq and not self._is_changed and not self._is_broken:
+            return
+        with self._writing() as writer:
+            writer.delete_documents_by_term(ROW, MARKER_ROW)
+            writer.add_document(build_marker(seq))
+            writer.commit()
+            self._pending.clear()
+            self._is_changed = False
+            self._see()
+
+    def refresh(self) -> None:
+        """See what another process committed; after a failed write, start from the last commit."""
+        with store_errors(self._folder):
+            if self._is_broken:
+                self._writer = None
+                self._pending.clear()
+                self._is_changed = self._is_broken = False
+            self._see()
+
+    def search(self, match: TextMatch, *, k: int, selection: Selection | None = None) -> RowHits:
+        """Return the best k rows as `(1, k)`; k hits come back whenever k selected rows match."""
+        query = self._compiler.compile(match) if match and k > 0 else None
+        if query is None or (selection is not None and selection.count == 0):
+            return _padded(np.empty(0, np.int64), np.empty(0, np.float32), max(k, 0))
+        mask = _mask_of(selection)
+        with store_errors(self._folder):
+            rows, scores = self._best(query, k, mask)
+        return _padded(rows, scores, k)
+
+    def score(self, match: TextMatch, rows: RowArray) -> FloatMatrix:
+        """Return `(n,)` scores of the rows, equal to `search`'s; 0 where a row does not match."""
+        scored = np.zeros(rows.size, np.float32)
+        query = self._compiler.compile(match) if match else None
+        distinct = np.unique(rows[rows >= 0])
+        if query is None or distinct.size == 0:
+            return scored
+        with store_errors(self._folder):
+            if distinct.size <= SELECTIVE_ROWS:
+                query = self._compiler.among(query, distinct.tolist())
+                found, scores = self._fetch(query, distinct.size)
+            else:
+                found, scores = self._fetch(query, self._view.count + 1)
+        if found.size == 0:
+            return scored
+        order = np.argsort(found)
+        found, scores = found[order], scores[order]
+        places = np.minimum(np.searchsorted(found, rows), found.size - 1)
+        is_found = found[places] == rows
+        scored[is_found] = scores[places[is_found]]
+        return scored
+
+    def correct(self, words: str) -> Sequence[Correction]:
+        """Return corrections of misspelt words from the index's own vocabulary."""
+        corrections: dict[str, Correction] = {}
+        with store_errors(self._folder):
+            for word in _WORD.findall(words):
+                terms = self._analysis.terms(word)
+                if len(terms) != 1 or word in corrections or self._is_known(terms[0]):
+                    continue
+                if replacement := self._vocabulary().nearest(terms[0]):
+                    corrections[word] = Correction(word, replacement)
+        return tuple(corrections.values())
+
+    def suggest(self, prefix: str, *, limit: int = 8) -> Sequence[str]:
+        """Return frequent terms of the index that begin with `prefix`.
+
+        Of several words the last one is completed, and the ones before it are kept.
+        """
+        head, _, last = prefix.rpartition(" ")
+        terms = self._analysis.terms(last)
+        if len(terms) != 1 or limit < 1:
+            return ()
+        kept = f"{head} " if head else ""
+        with store_errors(self._folder):
+            words = self._vocabulary().completions(terms[0], limit=limit)
+        return tuple(kept + word for word in words)
+
+    def matched_terms(self, match: TextMatch, row: int) -> Sequence[str]:
+        """Return `field:term` for each query term that a row holds, for explanations."""
+        if not match or row < 0:
+            return ()
+        with store_errors(self._folder):
+            return tuple(
+                name
+                for name, query in self._compiler.explained(match)
+                if self._view.searcher.search(self._compiler.among(query, [row]), 1).hits
+            )
+
+    def optimize(self) -> None:
+        """Wait for the merges that Tantivy's log merge policy finds due, and free their files."""
+        if self._is_changed:
+            raise StoreError("there are uncommitted changes", hint="commit before optimize")
+        with self._writing() as writer:
+            writer.commit()  # makes the merge policy look at the segments
+            self._writer = None
+            writer.wait_merging_threads()
+        with self._writing() as writer:
+            writer.garbage_collect_files()
+            self._is_changed = False
+            self._see()
+
+    def close(self) -> None:
+        """Release files and locks; what was not committed is dropped."""
+        self._writer = None
+        self._words = None
+
+    def _best(
+        self, query: tantivy.Query, k: int, mask: BoolMask | None
+    ) -> tuple[RowArray, FloatMatrix]:
+        allowed = self._view.count if mask is None else int(np.count_nonzero(mask))
+        if mask is not None and allowed <= SELECTIVE_ROWS:
+            query = self._compiler.among(query, np.flatnonzero(mask).tolist())
+            rows, scores = self._fetch(query, allowed)
+            return _sorted(rows, scores, k)
+        total = self._view.count + 1
+        share = allowed / max(total, 1)
+        limit = max(LEAST_FETCHED, k + 1, int(1.25 * k / max(share, 1e-9)))
+        while True:
+            limit = min(limit, total)
+            rows, scores = self._fetch(query, limit)
+            worst = scores[-1] if scores.size else np.float32(0)
+            is_all = rows.size < limit or limit == total
+            if mask is not None:
+                is_kept = _is_allowed(mask, rows)
+                rows, scores = rows[is_kept], scores[is_kept]
+            if is_all or (rows.size >= k and scores[k - 1] > worst):
+                return _sorted(rows, scores, k)
+            limit *= FETCH_GROWTH
+
+    def _fetch(self, query: tantivy.Query, limit: int) -> tuple[RowArray, FloatMatrix]:
+        searcher = self._view.searcher
+        hits = searcher.search(query, limit, count=False).hits
+        rows = searcher.fast_field_values(ROW, [address for _, address in hits])
+        scores = [score for score, _ in hits]
+        return np.array(rows, np.int64), np.array(scores, np.float32)
+
+    def _is_known(self, term: str) -> bool:
+        if term in STOP_WORDS or term in self._settings.known_words:
+            return True
+        searcher, stem = self._view.searcher, self._analysis.stem(term)
+        return any(
+            searcher.doc_freq(name, term) or searcher.doc_freq(stem_field(name), stem)
+            for name in FIELDS
+        )
+
+    def _vocabulary(self) -> Vocabulary:
+        view = self._view
+        with self._words_lock:
+            if self._words is None or not _is_fresh(self._words[0], view):
+                self._words = (view, _read_vocabulary(view.searcher))
+            return self._words[1]
+
+    def _see(self) -> None:
+        self._index.reload()
+        self._view = self._read_view()
+
+    def _read_view(self) -> _View:
+        import tantivy
+
+        searcher = self._index.searcher()
+        if searcher.num_docs == 0:
+            return _View(searcher, 0, 0, -1)
+        marker = tantivy.Query.term_query(self._index.schema, ROW, MARKER_ROW)
+        found = [address for _, address in searcher.search(marker, 1, count=False).hits]
+        seq = searcher.fast_field_values(SEQ, found)[0] if found else None
+        if seq is None:
+            raise corrupt(self._folder, "it does not say up to which seq it is complete")
+        last = searcher.search(tantivy.Query.all_query(), 2, count=False, order_by_field=ROW).hits
+        rows = searcher.fast_field_values(ROW, [address for _, address in last])
+        top = max((int(row) for row in rows if row is not None and row != MARKER_ROW), default=-1)
+        return _View(searcher, searcher.num_docs - 1, int(seq), top)
+
+    @contextmanager
+    def _writing(self) -> Generator[tantivy.IndexWriter]:
+        if not self._is_writer:
+            raise StoreError("this text index is open for reading only")
+        if self._is_broken:
+            raise StoreError(
+                "a write to the text index failed before",
+                hint="refresh, then apply the log again from its seq",
+            )
+        with store_errors(self._folder):
+            if self._writer is None:
+                heap = self._settings.heap_bytes
+                self._writer = self._index.writer(heap, self._settings.threads)
+            self._is_changed = True
+            self._is_broken = True
+            yield self._writer
+            self._is_broken = False
+
+
+def _read_vocabulary(searcher: tantivy.Searcher) -> Vocabulary:
+    frequencies: dict[str, int] = {}
+    for name in FIELDS:
+        if name != "path":  # file names are no words to teach
+            for term, count in searcher.terms_with_prefix(name, ""):
+                frequencies[term] = frequencies.get(term, 0) + count
+    return Vocabulary(frequencies)
+
+
+def _is_fresh(of: _View, now: _View) -> bool:
+    if of is now:
+        return True
+    is_large = now.count >= FRESH_VOCABULARY_ROWS
+    return is_large and abs(now.count - of.count) * 100 < now.count
+
+
+def _mask_of(selection: Selection | None) -> BoolMask | None:
+    if selection is None:
+        return None
+    if selection.mask is None:
+        raise StoreError("this text index needs the selected rows", hint="compile the filter first")
+    return selection.mask
+
+
+def _is_allowed(mask: BoolMask, rows: RowArray) -> BoolMask:
+    if mask.size == 0:
+        return np.zeros(rows.size, np.bool_)
+    return mask[np.minimum(rows, mask.size - 1)] & (rows < mask.size)
+
+
+def _sorted(rows: RowArray, scores: FloatMatrix, k: int) -> tuple[RowArray, FloatMatrix]:
+    order = np.lexsort((rows, -scores))[:k]
+    return rows[order], scores[order]
+
+
+def _padded(rows: RowArray, scores: FloatMatrix, k: int) -> RowHits:
+    padded_rows = np.full((1, k), NO_ROW, np.int64)
+    padded_scores = np.full((1, k), -np.inf, np.float32)
+    padded_rows[0, : rows.size] = rows
+    padded_scores[0, : scores.size] = scores
+    return RowHits(padded_rows, padded_scores)

@@ -1,0 +1,118 @@
+"""From text to words: what is done before the tokenizer sees it, and which words say nothing."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Final
+
+WORD_PATTERN: Final = (
+    r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]"
+    r"|[[\p{Alphabetic}\p{N}\p{M}]--[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]]+"
+)
+"""A word is a run of letters, marks and digits; scripts without spaces give a token a sign."""
+
+LONGEST_TOKEN: Final = 60
+"""Bytes; longer tokens (keys, base64) are left out of the index."""
+
+STOP_WORDS: Final = frozenset(
+    [
+        "a",
+        "an",
+        "and",
+        "are",
+        "as",
+        "at",
+        "be",
+        "been",
+        "but",
+        "by",
+        "can",
+        "did",
+        "do",
+        "does",
+        "for",
+        "from",
+        "had",
+        "has",
+        "have",
+        "he",
+        "her",
+        "his",
+        "i",
+        "if",
+        "in",
+        "into",
+        "is",
+        "it",
+        "its",
+        "me",
+        "my",
+        "no",
+        "not",
+        "of",
+        "on",
+        "or",
+        "our",
+        "she",
+        "so",
+        "some",
+        "such",
+        "than",
+        "that",
+        "the",
+        "their",
+        "them",
+        "then",
+        "there",
+        "these",
+        "they",
+        "this",
+        "those",
+        "to",
+        "up",
+        "was",
+        "we",
+        "were",
+        "what",
+        "when",
+        "where",
+        "which",
+        "while",
+        "who",
+        "will",
+        "with",
+        "you",
+        "your",
+    ]
+)
+"""Words that are not scored while a query has others, and are never corrected."""
+
+_POSSESSIVE: Final = re.compile(r"['’]s\b", re.IGNORECASE)
+_BOUNDARY: Final = re.compile(
+    r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])"
+)
+_RUN: Final = re.compile(r"[^\W_]+")
+
+
+def indexable(text: str) -> str:
+    """Return text as the tokenizer gets it: NFKC, encodable, without the possessive ending.
+
+    >>> indexable("the dog’s bowl")
+    'the dog bowl'
+    """
+    if not text.isascii():
+        text = text.encode("utf-8", "replace").decode("utf-8")
+        text = unicodedata.normalize("NFKC", text)
+    return _POSSESSIVE.sub("", text)
+
+
+def path_words(path: str) -> str:
+    """Return the words of a path, and after them its runs as they were written.
+
+    >>> path_words("trip/goldenGate_IMG12.jpg")
+    'trip/golden Gate_IMG 12.jpg goldenGate IMG12'
+    """
+    split = _BOUNDARY.sub(" ", path)
+    whole = [run for run in _RUN.findall(path) if _BOUNDARY.search(run)]
+    return " ".join([split, *whole])

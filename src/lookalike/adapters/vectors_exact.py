@@ -1,0 +1,133 @@
+"""Exact scans: the best rows of a matrix, ties broken by rising row, whatever scans them."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from lookalike.adapters.vectors_native import scan_halves
+from lookalike.domain.hits import NO_ROW, RowHits
+
+if TYPE_CHECKING:
+    from lookalike.adapters.vectors_matrix import HalfMatrix
+    from lookalike.domain.arrays import BoolMask, FloatMatrix, RowArray
+
+_BLOCK: Final = 256
+_SLACK: Final = 8
+_TIE: Final = np.float32(1e-6)
+_MANY_QUERIES: Final = 64
+
+
+@dataclass(slots=True)
+class ExactScanner:
+    """Scans with NumPy until that has cost about what importing Faiss would, then with Faiss.
+
+    So a command that asks once of a small index never pays the import, and a server pays
+    it once. `numpy_rows` is how many more rows NumPy may scan.
+    """
+
+    numpy_rows: int
+    threads: int = 1
+
+    def best(
+        self, matrix: HalfMatrix, queries: FloatMatrix, *, k: int, mask: BoolMask | None = None
+    ) -> RowHits:
+        """Return the best k positions for each of the `(n, dim)` queries among those allowed."""
+        allowed = len(matrix) if mask is None else int(np.count_nonzero(mask))
+        k = min(k, allowed)
+        if k == 0 or len(queries) == 0:
+            return empty_hits(len(queries), 0)
+        if self._is_numpy_cheaper(allowed * len(queries)):
+            return _scan_numpy(matrix, queries, k, mask)
+        return self._scan_faiss(matrix, queries, k, mask)
+
+    def rescore(self, matrix: HalfMatrix, query: FloatMatrix, rows: RowArray, *, k: int) -> RowHits:
+        """Return the best k of some distinct rows for one `(1, dim)` query, read from the matrix."""
+        rows = np.sort(rows)
+        found = self.best(np.asarray(matrix)[rows], query, k=k)
+        return RowHits(rows=rows[found.rows], scores=found.scores)
+
+    def _is_numpy_cheaper(self, rows: int) -> bool:
+        if "faiss" in sys.modules or rows > self.numpy_rows:
+            return False
+        self.numpy_rows -= rows
+        return True
+
+    def _scan_faiss(
+        self, matrix: HalfMatrix, queries: FloatMatrix, k: int, mask: BoolMask | None
+    ) -> RowHits:
+        allowed = len(matrix) if mask is None else int(np.count_nonzero(mask))
+        wide = min(k + _SLACK, allowed)
+        scores, rows = scan_halves(matrix, queries, k=wide, mask=mask, threads=self.threads)
+        hits = order_hits(rows, scores, k)
+        if wide > k:
+            tied = np.flatnonzero(scores.min(axis=1) >= hits.scores[:, -1] - _TIE)
+            for query in tied.tolist():
+                exact = _scan_numpy(matrix, queries[query : query + 1], k, mask)
+                hits.rows[query], hits.scores[query] = exact.rows[0], exact.scores[0]
+        return hits
+
+
+def empty_hits(queries: int, k: int) -> RowHits:
+    """Return `(queries, k)` hits that are all padding."""
+    return RowHits(
+        rows=np.full((queries, k), NO_ROW, np.int64),
+        scores=np.full((queries, k), -np.inf, np.float32),
+    )
+
+
+def order_hits(rows: RowArray, scores: FloatMatrix, k: int) -> RowHits:
+    """Sort `(n, m)` hits by falling score, ties by rising row, and cut or pad them to k."""
+    scores = np.where(rows == NO_ROW, np.float32(-np.inf), scores)
+    order = np.lexsort((rows, -scores), axis=1)[:, :k]
+    rows = np.take_along_axis(rows, order, axis=1)
+    scores = np.take_along_axis(scores, order, axis=1)
+    missing = k - rows.shape[1]
+    if missing > 0:
+        padding = empty_hits(len(rows), missing)
+        rows = np.hstack((rows, padding.rows))
+        scores = np.hstack((scores, padding.scores))
+    return RowHits(rows=rows, scores=scores)
+
+
+def merge_hits(parts: list[RowHits], k: int, *, queries: int) -> RowHits:
+    """Merge hits of disjoint sets of rows into the best k."""
+    if not parts:
+        return empty_hits(queries, k)
+    rows = np.hstack([part.rows for part in parts])
+    scores = np.hstack([part.scores for part in parts])
+    return order_hits(rows, scores, k)
+
+
+def _scan_numpy(matrix: HalfMatrix, queries: FloatMatrix, k: int, mask: BoolMask | None) -> RowHits:
+    """Score every allowed row in blocks that stay in the cache, then choose; ties are whole.
+
+    One dot product a row, so that equal vectors have equal scores (a matrix product's do not).
+    """
+    rows = np.arange(len(matrix)) if mask is None else np.flatnonzero(mask)
+    hits = empty_hits(len(queries), k)
+    for begin in range(0, len(queries), _MANY_QUERIES):
+        some = queries[begin : begin + _MANY_QUERIES]
+        scores = np.empty((len(some), len(rows)), np.float32)
+        for block in range(0, len(rows), _BLOCK):
+            if mask is None:
+                halves = matrix[block : block + _BLOCK]
+            else:
+                halves = matrix[rows[block : block + _BLOCK]]
+            wide = halves.astype(np.float32)
+            for line, query in zip(scores, some, strict=True):
+                np.vecdot(wide, query, out=line[block : block + _BLOCK])
+        for query, line in enumerate(scores, start=begin):
+            chosen = _choose(line, k)
+            hits.rows[query], hits.scores[query] = rows[chosen], line[chosen]
+    return hits
+
+
+def _choose(scores: FloatMatrix, k: int) -> RowArray:
+    """Return the positions of the k best of `(m,)` scores, ties by rising position."""
+    threshold = np.partition(scores, len(scores) - k)[len(scores) - k]
+    among = np.flatnonzero(scores >= threshold)
+    return among[np.argsort(-scores[among], kind="stable")[:k]]

@@ -1,0 +1,427 @@
+"""The embedded vector index: an exact tail and sealed segments over a memory-mapped matrix.
+
+    spaces/<name>/matrix.f16              every vector, row = position: the durable copy
+    spaces/<name>/segments/manifest.json  which segments count, and how they are searched
+    spaces/<name>/segments/*.faiss        codes of ranges of rows, derived from the matrix
+
+One writer appends; readers in any process see what the catalog has committed. A search
+works on a snapshot, so that it never waits for an append, a seal or a refresh.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from typing import TYPE_CHECKING, Final, Literal, Self
+
+import numpy as np
+
+from lookalike.adapters.vectors_build import SegmentRows, build_codes, tune
+from lookalike.adapters.vectors_exact import ExactScanner, empty_hits
+from lookalike.adapters.vectors_matrix import MatrixWriter, map_matrix, zero_rows
+from lookalike.adapters.vectors_search import Snapshot, SnapshotSearch, VectorRequest
+from lookalike.adapters.vectors_segments import Manifest, Segment, SegmentFolder, plan_seal
+from lookalike.adapters.vectors_settings import VectorSettings
+from lookalike.domain.errors import EncoderMismatchError, QueryError, StoreError, UsageError
+from lookalike.domain.hits import NO_ROW, RowHits, Selection
+from lookalike.ports.vectors import VectorStats
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lookalike.adapters.vectors_native import CodeIndex
+    from lookalike.domain.arrays import BoolMask, FloatMatrix, RowArray
+
+_MATRIX: Final = "matrix.f16"
+_SEGMENTS: Final = "segments"
+_RESEAL_SHARE: Final = 0.2
+"""A segment of which more than this share was removed since is built anew."""
+
+
+class FaissVectorIndex:
+    """`VectorIndex` in one folder; see the port for its promises."""
+
+    def __init__(
+        self, folder: Path, *, dim: int, writer: MatrixWriter | None, settings: VectorSettings
+    ) -> None:
+        """Use `open`, which also shows the committed rows."""
+        self._path = folder / _MATRIX
+        self._dim = dim
+        self._writer = writer
+        self._settings = settings
+        self._segments = SegmentFolder(folder / _SEGMENTS, dim)
+        self._scanner = ExactScanner(settings.import_rows, settings.threads)
+        self._lock = threading.RLock()
+        self._sealing = threading.Lock()
+        self._removed = np.zeros(0, np.bool_)
+        self._holes = np.zeros(0, np.bool_)
+        self._signature = (-1, -1)
+        self._rewrites = 0
+        self._is_closed = False
+        self._view = Snapshot(np.zeros((0, dim), np.float16), Manifest(), None)
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        *,
+        dim: int,
+        rows: int,
+        removed: RowArray,
+        is_writer: bool,
+        settings: VectorSettings,
+    ) -> Self:
+        """Open or create the index in a folder and show the `rows` that the catalog committed.
+
+        A writer cuts a longer matrix back to `rows` and deletes leftover files; a reader
+        writes nothing. Raises `IndexCorruptError` when the matrix is shorter than `rows`.
+        """
+        writer = MatrixWriter(folder / _MATRIX, dim=dim, rows=rows) if is_writer else None
+        index = cls(folder, dim=dim, writer=writer, settings=settings)
+        try:
+            index.refresh(rows)
+            index.remove(removed)
+            if is_writer:
+                index._segments.sweep(index._view.manifest)
+        except StoreError:
+            index.close()
+            raise
+        return index
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+        return self._dim
+
+    def __len__(self) -> int:
+        """Return how many rows can be found; reads new rows once to tell holes from vectors."""
+        hidden = self._with_holes().hidden
+        view = self._view
+        return view.rows - (0 if hidden is None else int(np.count_nonzero(hidden)))
+
+    def add(self, rows: RowArray, vectors: FloatMatrix) -> None:
+        """Append `(n, dim)` unit vectors at their rows; shown by `refresh`, kept by `flush`."""
+        writer = self._writable()
+        rows, vectors = self._checked(rows, vectors)
+        with self._lock:
+            self._check_open()
+            is_known = rows < self._view.rows
+            if is_known.any():
+                is_changed = is_known.copy()
+                before = self._view.matrix[rows[is_known]]
+                is_changed[is_known] = (before != vectors[is_known].astype(np.float16)).any(axis=1)
+                self._unseal(rows[is_changed])
+                rows, vectors = rows[~is_known | is_changed], vectors[~is_known | is_changed]
+            if len(rows):
+                writer.write(rows, vectors)
+
+    def remove(self, rows: RowArray) -> None:
+        """Hide rows from every search at once."""
+        rows = np.asarray(rows, np.int64)
+        rows = rows[rows >= 0]
+        with self._lock:
+            if self._writer is not None:
+                rows = rows[rows < self._writer.rows]
+            if not len(rows):
+                return
+            removed = _grown(self._removed, int(rows.max()) + 1)
+            removed[rows] = True
+            self._removed = removed
+            self._view = self._shown(self._view)
+
+    def flush(self) -> None:
+        """Make every added vector durable."""
+        self._writable().sync()
+
+    def refresh(self, rows: int) -> None:
+        """Show every row below `rows` and the segments that are sealed now."""
+        with self._lock:
+            self._check_open()
+            view = self._view
+            signature = self._segments.signature()
+            if rows == view.rows and signature == self._signature:
+                return
+            matrix = view.matrix
+            if rows != view.rows:
+                matrix = map_matrix(self._path, dim=self._dim, rows=rows)
+            manifest = view.manifest
+            if signature != self._signature:
+                manifest = self._segments.read()
+                self._signature = signature
+            if manifest.within(rows) != manifest:
+                # Another process sealed rows that are not shown here yet: look again next time.
+                self._signature = (-1, -1)
+                manifest = (view.manifest if self._writer is None else manifest).within(rows)
+            self._view = self._shown(Snapshot(matrix, manifest, None))
+
+    def search(
+        self,
+        queries: FloatMatrix,
+        *,
+        k: int,
+        selection: Selection | None = None,
+        query_kind: Literal["image", "text"] = "image",
+    ) -> RowHits:
+        """Return the best k rows for each of the `(n, dim)` queries, with exact cosines."""
+        request = VectorRequest(self._checked_queries(queries), k, _mask(selection), query_kind)
+        if k < 0:
+            raise UsageError(f"k is {k}", hint="ask for one hit or more")
+        self._check_open()
+        if k == 0 or len(request.queries) == 0:
+            return empty_hits(len(request.queries), k)
+        view, codes = self._ready()
+        hits = SnapshotSearch(view, codes, self._scanner, self._settings).search(request)
+        if _has_hole(view, hits):
+            view = self._with_holes()
+            hits = SnapshotSearch(view, codes, self._scanner, self._settings).search(request)
+        return hits
+
+    def fetch(self, rows: RowArray) -> FloatMatrix:
+        """Return the `(n, dim)` vectors of the rows; an unknown row raises `StoreError`."""
+        rows = np.asarray(rows, np.int64)
+        matrix = self._view.matrix
+        unknown = rows[(rows < 0) | (rows >= len(matrix))]
+        if len(unknown):
+            raise StoreError(f"row {unknown[0]} is not in the vector index", hint="run doctor")
+        return matrix[rows].astype(np.float32)
+
+    def stats(self) -> VectorStats:
+        """Return sizes and the recall measured when the segments were sealed."""
+        view = self._view
+        segments = view.manifest.segments
+        hidden = view.hidden
+        return VectorStats(
+            kind="ivf" if segments else "flat",
+            dim=self._dim,
+            rows=view.rows,
+            removed=0 if hidden is None else int(np.count_nonzero(hidden)),
+            bytes=view.matrix.nbytes + sum(segment.bytes for segment in segments),
+            sealed_rows=sum(segment.rows for segment in segments),
+            ann_recall_at_10=_recalls(view),
+        )
+
+    def optimize(self) -> None:
+        """Seal every row into one segment, when there are enough of them, and tune it."""
+        with self._sealing:
+            view = self._with_holes()
+            if view.rows > self._settings.exact_rows:
+                self._seal(view, 0, view.rows)
+
+    def maybe_seal(self) -> bool:
+        """Seal what is worth it now, as `plan_seal` and removals say; return whether it did.
+
+        For the writer's background thread: searches, appends and refreshes go on meanwhile.
+        """
+        if self._writer is None or not self._sealing.acquire(blocking=False):
+            return False
+        try:
+            view, _ = self._ready()
+            span = plan_seal(view.manifest, view.rows, self._settings) or _worn(view)
+            return span is not None and self._seal(self._with_holes(), *span)
+        finally:
+            self._sealing.release()
+
+    def calibrate(self, text_queries: FloatMatrix) -> None:
+        """Keep `(n, dim)` vectors of real text queries and tune the segments with them."""
+        self._writable()
+        queries = self._checked_queries(text_queries)
+        with self._sealing:
+            self._segments.save_text_queries(queries)
+            view, codes = self._ready()
+            tuned = tuple(
+                dataclasses.replace(
+                    segment,
+                    tunings=tune(
+                        codes[segment.file],
+                        _part(view, segment.begin, segment.end),
+                        queries,
+                        self._settings,
+                    ),
+                )
+                for segment in view.manifest.segments
+            )
+            self._switch(view.manifest, Manifest(view.manifest.generation + 1, tuned))
+
+    def warm(self) -> None:
+        """Pay for the import of Faiss and open the segments now, before the first search."""
+        self._scanner.numpy_rows = 0
+        self._ready()
+        self.search(np.zeros((1, self._dim), np.float32), k=1)
+
+    def close(self) -> None:
+        """Release files and maps; searches that run keep theirs until they end."""
+        with self._lock:
+            self._is_closed = True
+            self._view = Snapshot(np.zeros((0, self._dim), np.float16), Manifest(), None)
+            if self._writer is not None:
+                self._writer.close()
+
+    def _writable(self) -> MatrixWriter:
+        if self._writer is None:
+            raise StoreError("the index is open to read only", hint="open it as the writer")
+        return self._writer
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise StoreError("the vector index is closed", hint="open the index again")
+
+    def _checked(self, rows: RowArray, vectors: FloatMatrix) -> tuple[RowArray, FloatMatrix]:
+        """Return rows that rise, the last vector of each, or raise before anything is written."""
+        rows = np.asarray(rows, np.int64)
+        if vectors.ndim != 2 or vectors.shape[1] != self._dim or len(rows) != len(vectors):
+            raise _mismatch(vectors, self._dim)
+        if not np.isfinite(vectors).all() or (rows < 0).any():
+            raise StoreError("a vector is not finite or its row is negative", hint="report a bug")
+        rows, last = np.unique(rows[::-1], return_index=True)
+        return rows, vectors[::-1][last]
+
+    def _checked_queries(self, queries: FloatMatrix) -> FloatMatrix:
+        if queries.ndim != 2 or queries.shape[1] != self._dim:
+            raise _mismatch(queries, self._dim)
+        if not np.isfinite(queries).all():
+            raise QueryError("a query's vector is not finite", hint="report a bug")
+        return np.ascontiguousarray(queries, np.float32)
+
+    def _shown(self, view: Snapshot) -> Snapshot:
+        """Return the snapshot with the hidden rows known now."""
+        hidden = np.zeros(view.rows, np.bool_)
+        for rows in (self._removed, self._holes):
+            length = min(len(rows), view.rows)
+            hidden[:length] |= rows[:length]
+        return Snapshot(view.matrix, view.manifest, hidden if hidden.any() else None)
+
+    def _ready(self) -> tuple[Snapshot, dict[str, CodeIndex]]:
+        """Return the snapshot and its codes; a segment that cannot be opened is left out."""
+        view = self._view
+        opened = {s.file: self._segments.codes(s) for s in view.manifest.segments}
+        codes = {name: found for name, found in opened.items() if found is not None}
+        if len(codes) == len(opened):
+            return view, codes
+        with self._lock:
+            view = self._view
+            kept = tuple(s for s in view.manifest.segments if s.file in codes)
+            manifest = Manifest(view.manifest.generation, kept)
+            self._view = Snapshot(view.matrix, manifest, view.hidden)
+            return self._view, codes
+
+    def _with_holes(self) -> Snapshot:
+        """Return the snapshot with every hole below its rows found.
+
+        Holes are looked for only when one may have been met: each row is read once, and
+        known holes again, since they may have been filled.
+        """
+        with self._lock:
+            view = self._view
+            known = len(self._holes)
+            if known < view.rows or self._holes.any():
+                holes = _grown(self._holes, view.rows)
+                again = np.flatnonzero(holes[: view.rows])
+                holes[again] = ~view.matrix[again].any(axis=1)
+                if known < view.rows:
+                    holes[known + zero_rows(view.matrix[known:])] = True
+                self._holes = holes
+                self._view = self._shown(view)
+            return self._view
+
+    def _unseal(self, rows: RowArray) -> None:
+        """Drop segments whose rows change, durably before they change: they are scanned again."""
+        if not len(rows):
+            return
+        self._rewrites += 1
+        self._holes = self._holes[: int(rows.min())]
+        manifest = self._view.manifest
+        kept = manifest
+        for segment in manifest.segments:
+            if ((rows >= segment.begin) & (rows < segment.end)).any():
+                kept = kept.without(segment.begin, segment.end)
+        self._view = self._shown(Snapshot(self._view.matrix, kept, None))
+        if kept != manifest:
+            self._segments.write(kept)
+            self._signature = self._segments.signature()
+
+    def _seal(self, view: Snapshot, begin: int, end: int) -> bool:
+        """Build a segment over `[begin, end)` and switch to it; searches go on meanwhile."""
+        self._writable()
+        rewrites = self._rewrites
+        part = _part(view, begin, end)
+        if not part.live.any():
+            return False
+        codes = build_codes(part, self._settings)
+        tunings = tune(codes, part, self._segments.text_queries(), self._settings)
+        name = f"{view.manifest.generation + 1:08d}-{begin}-{end}"
+        file, size = self._segments.save(codes, name)
+        hidden = int(np.count_nonzero(~part.live))
+        segment = Segment(file, begin, end, codes.cells, hidden, size, tunings)
+        with self._lock:
+            if rewrites != self._rewrites:
+                self._segments.sweep(self._view.manifest)
+                return False
+            manifest = self._view.manifest
+            self._switch(manifest, manifest.replaced_by(segment))
+        return True
+
+    def _switch(self, before: Manifest, after: Manifest) -> None:
+        with self._lock:
+            self._check_open()
+            if self._view.manifest != before or after.segments == before.segments:
+                return
+            self._segments.write(after)
+            self._signature = self._segments.signature()
+            self._view = Snapshot(self._view.matrix, after, self._view.hidden)
+
+
+def _part(view: Snapshot, begin: int, end: int) -> SegmentRows:
+    hidden = np.zeros(view.rows, np.bool_) if view.hidden is None else view.hidden
+    return SegmentRows(view.matrix[begin:end], begin, ~hidden[begin:end])
+
+
+def _grown(flags: BoolMask, length: int) -> BoolMask:
+    grown = np.zeros(max(length, len(flags)), np.bool_)
+    grown[: len(flags)] = flags
+    return grown
+
+
+def _worn(view: Snapshot) -> tuple[int, int] | None:
+    """Return the range of a segment of which much was removed since it was sealed."""
+    if view.hidden is None:
+        return None
+    for segment in view.manifest.segments:
+        hidden = int(np.count_nonzero(view.hidden[segment.begin : segment.end]))
+        if hidden < segment.rows and hidden - segment.hidden > _RESEAL_SHARE * segment.rows:
+            return segment.begin, segment.end
+    return None
+
+
+def _mask(selection: Selection | None) -> BoolMask | None:
+    if selection is None:
+        return None
+    if selection.mask is None and selection.filter:
+        raise StoreError("a filter reached the vector index without its rows", hint="report a bug")
+    return selection.mask
+
+
+def _has_hole(view: Snapshot, hits: RowHits) -> bool:
+    """Tell whether a hit is a hole: only a zero vector, or one at a right angle, scores 0."""
+    rows = np.unique(hits.rows[(hits.scores == 0) & (hits.rows != NO_ROW)])
+    return len(rows) > 0 and not view.matrix[rows].any(axis=1).all()
+
+
+def _recalls(view: Snapshot) -> dict[str, float]:
+    """Return the recall over all rows by kind of query; rows scanned exactly count as 1."""
+    segments = view.manifest.segments
+    recalls: dict[str, float] = {}
+    for kind in ("image", "text"):
+        measured = [segment.tunings[kind].recall for segment in segments]
+        missed = 0.0
+        for segment, recall in zip(segments, measured, strict=True):
+            missed += 0.0 if recall is None else (1 - recall) * segment.rows
+        if not segments or None not in measured:
+            recalls[kind] = round(1 - missed / max(view.rows, 1), 4)
+    return recalls
+
+
+def _mismatch(vectors: FloatMatrix, dim: int) -> EncoderMismatchError:
+    return EncoderMismatchError(
+        f"vectors of shape {vectors.shape} do not fit an index of {dim} numbers a vector",
+        hint="use the encoder that filled the index, or migrate",
+    )

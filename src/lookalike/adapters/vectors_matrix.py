@@ -1,0 +1,219 @@
+"""The durable copy of every vector: one file of half-precision rows, memory-mapped to read.
+
+Layout of `matrix.f16`: a 64-byte header (magic, format version, dim), then row after row
+of `dim` little-endian fp16 numbers; the row's position in the file is its row in the index.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookalike.domain.errors import (
+    DiskFullError,
+    IndexCorruptError,
+    IndexFormatError,
+    IndexMissingError,
+    StoreError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lookalike.domain.arrays import FloatMatrix, RowArray
+
+HalfMatrix: TypeAlias = NDArray[np.float16]
+"""`(rows, dim)` float16, usually a read-only memory map."""
+
+HEADER_BYTES: Final = 64
+_HEADER: Final = struct.Struct("<8sII")
+_MAGIC: Final = b"LKALVEC\0"
+_FORMAT: Final = 1
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+def store_error(error: OSError, what: str) -> StoreError:
+    """Return our error for an operating system's: a full disk or a store that fails."""
+    if error.errno in _FULL:
+        return DiskFullError(
+            f"no space is left to write {what}", hint="free some space, then run the command again"
+        )
+    return StoreError(f"cannot write {what}: {error.strerror or error}")
+
+
+def write_all(descriptor: int, data: bytes | memoryview, offset: int) -> None:
+    """Write every byte at an offset; `os.pwrite` may stop short."""
+    view = memoryview(data).cast("B")
+    while view:
+        written = os.pwrite(descriptor, view, offset)
+        view, offset = view[written:], offset + written
+
+
+def sync_folder(folder: Path) -> None:
+    """Make names created or replaced in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_atomically(path: Path, data: bytes | memoryview) -> None:
+    """Replace a file as a whole: a temporary name, fsync, rename, fsync of the folder."""
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise store_error(error, path.name) from error
+
+
+def map_matrix(path: Path, *, dim: int, rows: int) -> HalfMatrix:
+    """Map the first `rows` rows of a matrix file to read; no row is read yet.
+
+    Raises `IndexCorruptError` for a foreign header, another dim or a file that is shorter.
+    """
+    if rows == 0:
+        return np.zeros((0, dim), np.float16)
+    try:
+        with path.open("rb") as file:
+            _check_header(file.read(HEADER_BYTES), path, dim)
+            has_rows = (os.fstat(file.fileno()).st_size - HEADER_BYTES) // (2 * dim)
+            if has_rows < rows:
+                raise IndexCorruptError(
+                    f"{path.name} holds {has_rows} vectors, the catalog counts {rows}",
+                    hint="restore the index from a backup, or index the pictures again",
+                )
+            return np.memmap(file, np.dtype("<f2"), "r", HEADER_BYTES, (rows, dim))
+    except FileNotFoundError as error:
+        raise IndexMissingError(
+            f"{path.name} is missing", hint="restore the index from a backup"
+        ) from error
+    except OSError as error:
+        raise StoreError(f"cannot read {path.name}: {error.strerror or error}") from error
+
+
+def zero_rows(matrix: HalfMatrix, *, block: int = 4096) -> RowArray:
+    """Return the rows whose vectors are all zeros, reading the matrix in blocks."""
+    bits = matrix.view(np.uint16)
+    found = [
+        begin + np.flatnonzero(~(bits[begin : begin + block] & 0x7FFF).any(axis=1))
+        for begin in range(0, len(matrix), block)
+    ]
+    return np.concatenate(found).astype(np.int64) if found else np.zeros(0, np.int64)
+
+
+def _check_header(header: bytes, path: Path, dim: int) -> None:
+    if len(header) < HEADER_BYTES or not header.startswith(_MAGIC):
+        raise IndexCorruptError(
+            f"{path.name} is not a matrix of vectors", hint="restore the index from a backup"
+        )
+    _, version, has_dim = _HEADER.unpack_from(header)
+    if version > _FORMAT:
+        raise IndexFormatError(
+            f"{path.name} has format {version}, this version reads up to {_FORMAT}",
+            hint="upgrade Lookalike",
+        )
+    if has_dim != dim:
+        raise IndexCorruptError(
+            f"{path.name} holds vectors of {has_dim} numbers, the index says {dim}",
+            hint="open the index with the encoder that filled it",
+        )
+
+
+class MatrixWriter:
+    """Appends rows to a matrix file; the one process that writes holds it open."""
+
+    def __init__(self, path: Path, *, dim: int, rows: int) -> None:
+        """Open or create the file and cut it back to the `rows` that are committed."""
+        self._path = path
+        self._dim = dim
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise store_error(error, path.name) from error
+        try:
+            self._start(rows)
+        except OSError as error:
+            self.close()
+            raise store_error(error, path.name) from error
+        except StoreError:
+            self.close()
+            raise
+
+    @property
+    def rows(self) -> int:
+        """How many rows the file has, committed or not."""
+        return self._rows
+
+    def write(self, rows: RowArray, vectors: FloatMatrix) -> None:
+        """Write vectors at their rows; skipped rows before them become holes.
+
+        A full disk raises `DiskFullError` and the file is as long as before.
+        """
+        halves = vectors.astype("<f2")
+        try:
+            for begin, end in _runs(rows):
+                write_all(self._descriptor, halves[begin:end].data, self._offset(int(rows[begin])))
+        except OSError as error:
+            os.ftruncate(self._descriptor, self._offset(self._rows))
+            raise store_error(error, self._path.name) from error
+        self._rows = max(self._rows, int(rows.max(initial=-1)) + 1)
+
+    def sync(self) -> None:
+        """Make every written row durable."""
+        try:
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise store_error(error, self._path.name) from error
+
+    def close(self) -> None:
+        """Close the file; closing again does nothing."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _offset(self, row: int) -> int:
+        return HEADER_BYTES + row * 2 * self._dim
+
+    def _start(self, rows: int) -> None:
+        size = os.fstat(self._descriptor).st_size
+        if size < HEADER_BYTES and rows == 0:
+            header = _HEADER.pack(_MAGIC, _FORMAT, self._dim).ljust(HEADER_BYTES, b"\0")
+            write_all(self._descriptor, header, 0)
+            os.fsync(self._descriptor)
+            sync_folder(self._path.parent)
+        _check_header(os.pread(self._descriptor, HEADER_BYTES, 0), self._path, self._dim)
+        size = os.fstat(self._descriptor).st_size
+        if size < self._offset(rows):
+            has_rows = (size - HEADER_BYTES) // (2 * self._dim)
+            raise IndexCorruptError(
+                f"{self._path.name} holds {has_rows} vectors, the catalog counts {rows}",
+                hint="restore the index from a backup, or index the pictures again",
+            )
+        if size > self._offset(rows):
+            os.ftruncate(self._descriptor, self._offset(rows))
+            os.fsync(self._descriptor)
+        self._rows = rows
+
+
+def _runs(rows: RowArray) -> Iterator[tuple[int, int]]:
+    """Yield the `[begin, end)` positions of consecutive rows, so that each is one write."""
+    breaks = np.flatnonzero(np.diff(rows) != 1) + 1
+    begin = 0
+    for end in (*breaks.tolist(), len(rows)):
+        if end > begin:
+            yield begin, end
+        begin = end

@@ -1,0 +1,162 @@
+"""Searching one snapshot of a vector index: which rows are scanned exactly, which by codes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from lookalike.adapters.vectors_exact import empty_hits, merge_hits
+from lookalike.domain.hits import NO_ROW, RowHits
+
+if TYPE_CHECKING:
+    from lookalike.adapters.vectors_exact import ExactScanner
+    from lookalike.adapters.vectors_matrix import HalfMatrix
+    from lookalike.adapters.vectors_native import CodeIndex
+    from lookalike.adapters.vectors_segments import Manifest, Segment
+    from lookalike.adapters.vectors_settings import QueryKind, VectorSettings
+    from lookalike.domain.arrays import BoolMask, FloatMatrix, RowArray
+
+_TUNED_K: Final = 10
+_MOST_OF: Final = 10
+"""When a query wants more than a tenth of the rows, all of them are scanned."""
+_BROAD_SHARE: Final = 0.9
+"""A filter that lets more through than this is searched as if there were none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What one search sees: `(rows, dim)` fp16 vectors, segments and the `(rows,)` hidden rows.
+
+    `hidden` is None when no row is removed and no hole is known.
+    """
+
+    matrix: HalfMatrix
+    manifest: Manifest
+    hidden: BoolMask | None
+
+    @property
+    def rows(self) -> int:
+        """How many rows are committed, found or not."""
+        return len(self.matrix)
+
+    def allowed(self, mask: BoolMask | None) -> BoolMask | None:
+        """Return the `(rows,)` rows that a selection lets through, or None for all."""
+        if mask is None:
+            return None if self.hidden is None else ~self.hidden
+        fitted = np.zeros(self.rows, np.bool_)
+        length = min(self.rows, len(mask))
+        fitted[:length] = mask[:length]
+        if self.hidden is not None:
+            fitted &= ~self.hidden
+        return fitted
+
+
+@dataclass(frozen=True, slots=True)
+class VectorRequest:
+    """One batch of `(n, dim)` queries; `mask` is a selection's, None without one."""
+
+    queries: FloatMatrix
+    k: int
+    mask: BoolMask | None = None
+    kind: QueryKind = "image"
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotSearch:
+    """Searches a snapshot whose segments' codes are open."""
+
+    snapshot: Snapshot
+    codes: dict[str, CodeIndex]
+    scanner: ExactScanner
+    settings: VectorSettings
+
+    def search(self, request: VectorRequest) -> RowHits:
+        """Return the best k; always k of them where k rows are allowed."""
+        allowed = self.snapshot.allowed(request.mask)
+        count = self.snapshot.rows if allowed is None else int(np.count_nonzero(allowed))
+        k = min(request.k, count)
+        if self._is_exact(count, k):
+            return self._exact(request, allowed)
+        hits = self._approximate(request, allowed, k)
+        short = np.flatnonzero(hits.rows[:, k - 1] == NO_ROW)
+        if len(short):
+            again = VectorRequest(request.queries[short], request.k, request.mask, request.kind)
+            exact = self._exact(again, allowed)
+            hits.rows[short], hits.scores[short] = exact.rows, exact.scores
+        return hits
+
+    def _is_exact(self, count: int, k: int) -> bool:
+        has_segments = bool(self.snapshot.manifest.segments)
+        return not has_segments or count <= self.settings.exact_rows or k * _MOST_OF > count
+
+    def _exact(self, request: VectorRequest, allowed: BoolMask | None) -> RowHits:
+        found = self.scanner.best(self.snapshot.matrix, request.queries, k=request.k, mask=allowed)
+        return merge_hits([found], request.k, queries=len(request.queries))
+
+    def _approximate(self, request: VectorRequest, allowed: BoolMask | None, k: int) -> RowHits:
+        """Merge exact scans of rows in no segment with re-ranked candidates of each segment."""
+        parts = [
+            self._scan_gap(request, allowed, begin, end)
+            for begin, end in self.snapshot.manifest.gaps(self.snapshot.rows)
+        ]
+        candidates = [
+            self._candidates(request, allowed, segment)
+            for segment in self.snapshot.manifest.segments
+        ]
+        parts.append(self._rerank(request.queries, np.hstack(candidates), k))
+        return merge_hits(parts, request.k, queries=len(request.queries))
+
+    def _scan_gap(
+        self, request: VectorRequest, allowed: BoolMask | None, begin: int, end: int
+    ) -> RowHits:
+        mask = None if allowed is None else allowed[begin:end]
+        found = self.scanner.best(
+            self.snapshot.matrix[begin:end], request.queries, k=request.k, mask=mask
+        )
+        return RowHits(rows=found.rows + begin, scores=found.scores)
+
+    def _candidates(
+        self, request: VectorRequest, allowed: BoolMask | None, segment: Segment
+    ) -> RowArray:
+        tuning = segment.tuning(request.kind)
+        wider = max(1.0, request.k / _TUNED_K) ** 0.5
+        probes, rerank = round(tuning.probes * wider), tuning.rerank
+        allowed_share = 1.0
+        if request.mask is not None:
+            allowed_share = _share(allowed, segment)
+            if allowed_share == 0:
+                return np.zeros((len(request.queries), 0), np.int64)
+        if request.mask is not None and allowed_share < _BROAD_SHARE:
+            codes = self.settings.filter_codes * (1 - allowed_share)
+            probes = max(
+                round(2 * probes * min(1 / allowed_share, 8)),
+                round(codes * segment.cells / segment.rows),
+            )
+            rerank *= 2
+        return self.codes[segment.file].search(
+            request.queries,
+            count=min(rerank + 4 * (request.k - min(request.k, _TUNED_K)), segment.rows),
+            probes=max(1, min(probes, segment.cells)),
+            mask=allowed,
+            threads=self.settings.threads,
+        )
+
+    def _rerank(self, queries: FloatMatrix, candidates: RowArray, k: int) -> RowHits:
+        hits = empty_hits(len(queries), k)
+        for query, line in enumerate(candidates):
+            rows = line[(line >= 0) & (line < self.snapshot.rows)]
+            found = self.scanner.rescore(
+                self.snapshot.matrix, queries[query : query + 1], rows, k=k
+            )
+            width = found.rows.shape[1]
+            hits.rows[query, :width] = found.rows[0]
+            hits.scores[query, :width] = found.scores[0]
+        return hits
+
+
+def _share(allowed: BoolMask | None, segment: Segment) -> float:
+    if allowed is None:
+        return 1.0
+    return float(np.count_nonzero(allowed[segment.begin : segment.end])) / segment.rows

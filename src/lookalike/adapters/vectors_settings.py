@@ -1,0 +1,39 @@
+"""What an operator may turn on the embedded vector index."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+QueryKind: TypeAlias = Literal["image", "text"]
+
+
+@dataclass(frozen=True, slots=True)
+class VectorSettings:
+    """Sizes and targets of `FaissVectorIndex`; the defaults are measured (ADR 0004).
+
+    Up to `exact_rows` rows, or as many rows let through by a filter, are scanned exactly:
+    0.07 µs a row of 896 dimensions unfiltered, 0.25 µs filtered. A tail longer than
+    `seal_rows` and `seal_share` of the sealed rows is sealed into a segment. `import_rows`
+    is how many rows NumPy scans (1.6 µs each) before importing Faiss (0.1 to 0.3 s) pays.
+    The fewer rows a filter lets through, the nearer a
+    query scans to `filter_codes` codes at least, since a filter may avoid the query's cells.
+    """
+
+    exact_rows: int = 30_000
+    seal_rows: int = 20_000
+    seal_share: float = 0.10
+    image_recall: float = 0.99
+    text_recall: float = 0.97
+    import_rows: int = 100_000
+    filter_codes: int = 100_000
+    rows_per_cell: int = 200
+    max_cells: int = 8_192
+    training_rows: int = 100_000
+    tuning_queries: int = 200
+    threads: int = 1
+    seed: int = 20
+
+    def target_recall(self, kind: QueryKind) -> float:
+        """Return the `ann_recall@10` that tuning aims at for a kind of query."""
+        return self.text_recall if kind == "text" else self.image_recall

@@ -1,0 +1,155 @@
+"""`index`: bringing pictures in, with progress, and going on where a run stopped."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lookalike.cli import options as opt
+from lookalike.cli.opening import index_folder
+from lookalike.cli.output import is_terminal, pairs, print_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+    from lookalike.engine.engine import Engine
+    from lookalike.engine.ingest import IngestOptions
+    from lookalike.engine.reports import IngestProgress, IngestReport, OnProgress
+
+
+def index(
+    source: Annotated[
+        list[str],
+        typer.Argument(
+            help="Folders, globs, tables (CSV, JSONL, Parquet), tar shards, files of URLs, URLs."
+        ),
+    ],
+    index: opt.IndexDir = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(help="Bundle of a new index: a name or a folder.", show_default=False),
+    ] = None,
+    licence: Annotated[
+        str, typer.Option(help="Licence to assume where a source states none.")
+    ] = "unknown",
+    force: Annotated[bool, typer.Option("--force", help="Look at known pictures again.")] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Forget sources that have vanished.")
+    ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Stay, and take over what changes in the folders.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    is_json: opt.Json = False,
+) -> None:
+    """Index pictures: only what is new or changed is worked on, and a stopped run goes on."""
+    from lookalike.domain.licences import normalise_licence  # noqa: PLC0415
+    from lookalike.engine.ingest import IngestOptions  # noqa: PLC0415
+    from lookalike.wiring.embedded import OpenOptions, open_index  # noqa: PLC0415
+    from lookalike.wiring.sources import open_sources, ready_dim  # noqa: PLC0415
+
+    folder = index_folder(index)
+    sources = open_sources(source, folder)
+    options = OpenOptions(encoder=encoder, dim=ready_dim(sources), is_creating=True)
+    with open_index(folder, options) as engine, _stopping() as stop:
+        run = IngestOptions(
+            is_forced=force,
+            is_pruning=prune,
+            licence=normalise_licence(licence),
+            stop=stop,
+        )
+        with _progress(is_shown=not quiet and is_terminal()) as on_progress:
+            report = engine.index(sources, run, on_progress)
+        _print_report(report, is_json=is_json)
+        if watch and not stop.is_set():
+            _watch(engine, source, run, is_json=is_json)
+    if report.failed or report.is_interrupted:
+        raise typer.Exit(1)
+
+
+def _print_report(report: IngestReport, *, is_json: bool) -> None:
+    if is_json:
+        print_json(report.to_json())
+        return
+    state = "stopped; run it again to go on" if report.is_interrupted else "done"
+    typer.echo(
+        f"{state}: {report.added} added, {report.known} known, {report.merged} seen elsewhere too, "
+        f"{report.vanished} vanished, {sum(report.failed.values())} refused; "
+        f"{report.images_per_s:.1f} images/s, {report.seconds:.1f} s"
+    )
+    if report.failed:
+        typer.echo(f"refused: {pairs(dict(report.failed))}")
+    if report.refusals is not None:
+        typer.echo(f"each of them is listed in {report.refusals}")
+    stages = {name: f"{seconds:.1f} s" for name, seconds in report.stage_seconds.items()}
+    typer.echo(f"stages: {pairs(stages)}")
+
+
+def _watch(engine: Engine, sources: list[str], run: IngestOptions, *, is_json: bool) -> None:
+    from lookalike.wiring.sources import watch_sources  # noqa: PLC0415
+
+    if not is_json:
+        typer.echo("watching; press Ctrl-C to end", err=True)
+    for changed in watch_sources(sources, engine.location, run.stop):
+        report = engine.index(changed, run)
+        if report.added or report.merged or report.vanished or report.failed:
+            _print_report(report, is_json=is_json)
+
+
+@contextmanager
+def _stopping() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C or SIGTERM into a tidy stop; a second one ends at once."""
+    stop = threading.Event()
+
+    def ask(number: int, _frame: FrameType | None) -> None:
+        if stop.is_set():
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        typer.echo("stopping after the current batch; once more ends at once", err=True)
+        stop.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _progress(*, is_shown: bool) -> Iterator[OnProgress | None]:
+    """Show a bar with the rate and the time left."""
+    if not is_shown:
+        yield None
+        return
+    from rich.progress import (  # noqa: PLC0415 - slow import
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    from lookalike.cli.output import console  # noqa: PLC0415
+
+    columns = (
+        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"), TimeElapsedColumn(), TextColumn("left"),
+        TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=console(is_error=True)) as bar:
+        task = bar.add_task("indexing", total=None, rate="")
+
+        def show(progress: IngestProgress) -> None:
+            refused = f", {progress.failed} refused" if progress.failed else ""
+            rate = f"{progress.images_per_s:.1f} images/s{refused}"
+            bar.update(task, completed=progress.done, total=progress.total, rate=rate)
+
+        yield show

@@ -1,0 +1,131 @@
+"""Printing for people and for scripts."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from lookalike.domain.errors import LookalikeError
+    from lookalike.domain.hits import SearchResult
+    from lookalike.engine.engine import Engine
+
+
+def print_json(value: object) -> None:
+    """Print one JSON object on one line."""
+    typer.echo(json.dumps(value, ensure_ascii=False))
+
+
+def console(*, is_error: bool = False) -> Console:
+    """Return a console on standard output, or on standard error."""
+    from rich.console import Console  # noqa: PLC0415 - slow import
+
+    return Console(stderr=is_error, highlight=False, soft_wrap=True)
+
+
+def print_error(error: LookalikeError, *, is_json: bool) -> None:
+    """Print an error with its hint: to people on standard error, to scripts as JSON."""
+    if is_json:
+        envelope = {"code": error.code, "message": error.message, "hint": error.hint}
+        print_json({"error": envelope})
+        return
+    typer.secho(f"error: {error.message}", fg="red", err=True)
+    if error.hint:
+        typer.echo(f"  {error.hint}", err=True)
+
+
+def print_result(result: SearchResult, *, is_explained: bool) -> None:
+    """Print hits as a table with what explains them."""
+    from rich.table import Table  # noqa: PLC0415 - slow import
+    from rich.text import Text  # noqa: PLC0415
+
+    from lookalike.domain.answers import printable, title_of  # noqa: PLC0415
+
+    out = console()
+    for note in result.degraded:
+        typer.secho(f"degraded: {note}", fg="yellow", err=True)
+    if not result.hits:
+        out.print("Nothing found.")
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("#", "score", "relevance", "id", "size"):
+        table.add_column(name, justify="right" if name in {"#", "score", "relevance"} else "left", no_wrap=True)
+    table.add_column("title", max_width=48, no_wrap=True, overflow="ellipsis")
+    table.add_column("where", overflow="fold")
+    for number, hit in enumerate(result.hits, 1):
+        facts = hit.record.facts
+        table.add_row(
+            str(number),
+            f"{hit.score:.3f}",
+            f"{hit.relevance:.2f}",
+            hit.record.id[:8],
+            f"{facts.width}×{facts.height}",
+            Text(printable(title_of(hit.record))),
+            Text(printable(hit.record.location)),
+        )
+        if is_explained:
+            parts = "  ".join(f"{name} {value:.4f}" for name, value in hit.parts.items())
+            table.add_row("", "", "", "", "", Text(f"{parts}  {' '.join(hit.why)}", style="dim"), "")
+    out.print(table)
+    total = f"{result.timings_ms.get('total', 0.0):.0f} ms"
+    out.print(f"{len(result.hits)} of {result.total} candidates in {total}", style="dim")
+    if is_explained:
+        _print_explanation(result, out)
+
+
+def _print_explanation(result: SearchResult, out: Console) -> None:
+    stages = "  ".join(f"{name} {ms:.1f}" for name, ms in result.timings_ms.items())
+    out.print(f"milliseconds: {stages}")
+    for name, value in result.explanation.items():
+        out.print(f"{name}: {value}", markup=False)
+
+
+def write_sheet(
+    engine: Engine, sections: Sequence[tuple[str, SearchResult]], path: Path
+) -> None:
+    """Write a contact sheet of several answers, a section each."""
+    from lookalike.domain.answers import title_of  # noqa: PLC0415 - slow import
+    from lookalike.imaging.contact_sheet import Section, Tile, contact_sheet  # noqa: PLC0415
+
+    drawn = [
+        Section(
+            title=title,
+            tiles=[
+                Tile(
+                    image=engine.thumbnail(hit.record.id),
+                    title=title_of(hit.record),
+                    subtitle=f"{hit.score:.3f}",
+                )
+                for hit in result.hits
+            ],
+        )
+        for title, result in sections
+    ]
+    path.write_bytes(contact_sheet(drawn))
+
+
+def is_terminal() -> bool:
+    """Tell whether people are watching."""
+    return sys.stderr.isatty()
+
+
+def size_text(count: float) -> str:
+    """Return bytes as people read them."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(count) < 1000:  # noqa: PLR2004 - the step between units
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def pairs(values: dict[str, Any]) -> str:
+    """Return a mapping as `name value, name value`."""
+    return ", ".join(f"{name} {value}" for name, value in values.items()) or "none"

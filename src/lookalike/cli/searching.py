@@ -1,0 +1,171 @@
+"""`search`, `similar` and `copies`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lookalike.cli import options as opt
+from lookalike.cli.opening import open_engine
+from lookalike.cli.output import print_json, print_result, write_sheet
+
+if TYPE_CHECKING:
+    from lookalike.domain.queries import ImagePart, Query
+
+
+def search(
+    query: Annotated[list[str], typer.Argument(help="Words and filters in the query language.")],
+    index: opt.IndexDir = None,
+    k: opt.HowMany = 20,
+    color: opt.Color = None,
+    type_: opt.Type = None,
+    size: opt.Size = None,
+    aspect: opt.Aspect = None,
+    min_width: opt.MinWidth = None,
+    min_height: opt.MinHeight = None,
+    max_width: opt.MaxWidth = None,
+    max_height: opt.MaxHeight = None,
+    licence: opt.Licence = None,
+    site: opt.Site = None,
+    object_: opt.Object = None,
+    since: opt.Since = None,
+    until: opt.Until = None,
+    cursor: opt.Cursor = None,
+    explain: opt.Explain = False,
+    sheet: opt.Sheet = None,
+    is_json: opt.Json = False,
+) -> None:
+    """Find pictures by words.
+
+    For instance: lookalike search 'a dog on a beach -people color:blue size:large'
+    """
+    from lookalike.domain.query_language import parse_query  # noqa: PLC0415
+
+    filters = opt.given(
+        color=color, type=type_, size=size, aspect=aspect, min_width=min_width,
+        min_height=min_height, max_width=max_width, max_height=max_height, licence=licence,
+        site=site, object=object_, since=since, until=until,
+    )  # fmt: skip
+    ask = opt.Ask(index, k, cursor, explain, is_json, sheet, filters)
+    _answer(parse_query(" ".join(query), k=k), ask)
+
+
+def similar(
+    picture: Annotated[str, typer.Argument(help="A picture file, a URL, or the id of an image.")],
+    index: opt.IndexDir = None,
+    region: Annotated[
+        str | None,
+        typer.Option(metavar="X,Y,W,H", help="A part of the picture, as fractions.", show_default=False),
+    ] = None,
+    text: Annotated[
+        str | None, typer.Option(help="Words added to the picture.", show_default=False)
+    ] = None,
+    k: opt.HowMany = 20,
+    color: opt.Color = None,
+    type_: opt.Type = None,
+    size: opt.Size = None,
+    aspect: opt.Aspect = None,
+    min_width: opt.MinWidth = None,
+    min_height: opt.MinHeight = None,
+    max_width: opt.MaxWidth = None,
+    max_height: opt.MaxHeight = None,
+    licence: opt.Licence = None,
+    site: opt.Site = None,
+    object_: opt.Object = None,
+    since: opt.Since = None,
+    until: opt.Until = None,
+    cursor: opt.Cursor = None,
+    explain: opt.Explain = False,
+    sheet: opt.Sheet = None,
+    is_json: opt.Json = False,
+) -> None:
+    """Find pictures like a picture.
+
+    For instance: lookalike similar photo.jpg --region 0.2,0.1,0.5,0.5 --text 'at night'
+    """
+    from lookalike.domain.queries import Query  # noqa: PLC0415
+    from lookalike.domain.query_language import parse_query  # noqa: PLC0415
+
+    filters = opt.given(
+        color=color, type=type_, size=size, aspect=aspect, min_width=min_width,
+        min_height=min_height, max_width=max_width, max_height=max_height, licence=licence,
+        site=site, object=object_, since=since, until=until,
+    )  # fmt: skip
+    query = parse_query(text, k=k) if text else Query(k=k)
+    part = replace(image_part(picture), region=opt.parse_region(region))
+    query = replace(query, source=" ".join(filter(None, (picture, text))), images=(*query.images, part))
+    _answer(query, opt.Ask(index, k, cursor, explain, is_json, sheet, filters))
+
+
+def copies(
+    image: Annotated[
+        str | None,
+        typer.Argument(help="An image's id; without it, every pair of the index.", show_default=False),
+    ] = None,
+    index: opt.IndexDir = None,
+    strictness: Annotated[
+        str, typer.Option("--copies", metavar="LEVEL", help="strict, balanced or lenient.")
+    ] = "balanced",
+    is_json: opt.Json = False,
+) -> None:
+    """List likely copies of one image, or all likely copies."""
+    from lookalike.domain.answers import printable, record_json  # noqa: PLC0415
+
+    with open_engine(index) as engine:
+        found = engine.copies(image, strictness=strictness)
+    if is_json:
+        listed = [
+            {
+                "first": record_json(pair.first),
+                "second": record_json(pair.second),
+                "cosine": round(pair.cosine, 4),
+                "hash_distance": pair.hash_distance,
+            }
+            for pair in found
+        ]
+        print_json({"copies": listed})
+    else:
+        for pair in found:
+            typer.echo(f"{pair.first.id[:8]}  {printable(pair.first.location)}")
+            typer.echo(f"{pair.second.id[:8]}  {printable(pair.second.location)}")
+            typer.echo(f"          {pair.reason}")
+        typer.echo(f"{len(found)} pairs")
+    if not found:
+        raise typer.Exit(1)
+
+
+def image_part(picture: str) -> ImagePart:
+    """Return the part of a query that a file, URL or id (or a beginning of one) names."""
+    from lookalike.domain.queries import ImagePart  # noqa: PLC0415
+
+    if picture.startswith(("http://", "https://")):
+        return ImagePart("url", picture)
+    if Path(picture).expanduser().exists():
+        return ImagePart("path", picture)
+    is_id = len(picture) >= 4 and not set(picture.lower()) - set("0123456789abcdef")  # noqa: PLR2004
+    return ImagePart("id" if is_id else "path", picture)
+
+
+def _answer(query: Query, ask: opt.Ask) -> None:
+    from lookalike.domain.answers import result_json  # noqa: PLC0415
+    from lookalike.domain.query_language import filters_from_options  # noqa: PLC0415
+
+    query = replace(
+        query,
+        filter=query.filter & filters_from_options(ask.filters),
+        cursor=ask.cursor,
+        is_explained=ask.is_explained,
+    )
+    with open_engine(ask.index) as engine:
+        result = engine.search(query)
+        if ask.sheet is not None:
+            write_sheet(engine, [(result.query, result)], ask.sheet)
+    if ask.is_json:
+        print_json(result_json(result))
+    else:
+        print_result(result, is_explained=ask.is_explained)
+    if not result.hits:
+        raise typer.Exit(1)

@@ -1,0 +1,62 @@
+"""`serve` and `eval`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lookalike.cli import options as opt
+from lookalike.cli.opening import index_folder
+from lookalike.cli.output import print_json
+
+
+def serve(
+    index: opt.IndexDir = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; any but localhost needs an API key.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8080,
+    encoder: Annotated[
+        str | None,
+        typer.Option(help="Bundle of a new index: a name or a folder.", show_default=False),
+    ] = None,
+) -> None:
+    """Serve the page and the HTTP interface of an index, which is made when there is none."""
+    from lookalike.server.run import run_server  # noqa: PLC0415
+
+    run_server(index_folder(index), host=host, port=port, encoder=encoder)
+
+
+def evaluate(
+    dataset: Annotated[
+        Path, typer.Argument(help="A folder with images/ and labels.jsonl.", show_default=False)
+    ],
+    split: Annotated[
+        str | None, typer.Option(help="Only the images of this split.", show_default=False)
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="At most so many images.", show_default=False)
+    ] = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="Bundle to measure: a name or a folder.", show_default=False)
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the report here.", show_default=False)
+    ] = None,
+    is_json: opt.Json = False,
+) -> None:
+    """Measure retrieval on a labelled dataset: an index of its own is made and searched."""
+    from lookalike.wiring.evaluation import measure  # noqa: PLC0415
+    from lookalike.evaluation.reports import render_text, write_report  # noqa: PLC0415
+
+    report = measure(dataset, split=split, limit=limit, encoder=encoder)
+    if out is not None:
+        write_report(report, out)
+    if is_json:
+        print_json(report.to_json())
+        return
+    for name, table in report.tables.items():
+        typer.echo(f"\n{name}")
+        typer.echo(render_text(table))

@@ -1,0 +1,112 @@
+"""`show`, `remove`, `status`, `optimize` and `doctor`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from lookalike.cli import options as opt
+from lookalike.cli.opening import index_folder, open_engine
+from lookalike.cli.output import pairs, print_json, size_text
+from lookalike.domain.errors import UsageError
+
+
+def show(
+    image: Annotated[str, typer.Argument(help="An image's id, or a unique beginning of it.")],
+    index: opt.IndexDir = None,
+    is_json: opt.Json = False,
+) -> None:
+    """Show everything known of an image."""
+    from lookalike.domain.answers import record_json  # noqa: PLC0415
+
+    with open_engine(index) as engine:
+        record = record_json(engine.record(image))
+    if is_json:
+        print_json(record)
+        return
+    sources = record.pop("sources")
+    for name, value in record.items():
+        if value not in (None, "", [], {}):
+            typer.echo(f"{name:14} {value}")
+    for source in sources:
+        typer.echo("source")
+        for name, value in source.items():
+            typer.echo(f"  {name:12} {value}")
+
+
+def remove(
+    image: Annotated[
+        list[str] | None, typer.Argument(help="Ids of images.", show_default=False)
+    ] = None,
+    index: opt.IndexDir = None,
+    site: Annotated[
+        str | None, typer.Option(help="Remove every image of this site.", show_default=False)
+    ] = None,
+    block: Annotated[
+        bool, typer.Option("--block", help="The images may not come back.")
+    ] = False,
+    is_json: opt.Json = False,
+) -> None:
+    """Remove images from the index; their files stay where they are."""
+    if not image and site is None:
+        raise UsageError("nothing to remove", hint="name ids of images, or a --site")
+    with open_engine(index) as engine:
+        count = engine.remove([engine.resolve(one) for one in image or []], is_blocked=block)
+        if site is not None:
+            count += engine.remove_site(site, is_blocked=block)
+    if is_json:
+        print_json({"removed": count, "blocked": block})
+    else:
+        typer.echo(f"removed {count}")
+    if not count:
+        raise typer.Exit(1)
+
+
+def status(index: opt.IndexDir = None, is_json: opt.Json = False) -> None:
+    """Show what the index holds and how it is built."""
+    with open_engine(index) as engine:
+        state = engine.status().to_json()
+    if is_json:
+        print_json(state)
+        return
+    typer.echo(f"{state['location']}: {state['images']} images from {state['sources']} sources")
+    typer.echo(f"size      {size_text(state['bytes'])}, seq {state['seq']}, {state['removed']} removed")
+    for space in state["spaces"]:
+        typer.echo(
+            f"vectors   {space['name']}: {space['rows']} × {space['dim']}, {space['kind']}, "
+            f"{space['sealed_rows']} sealed, {size_text(space['bytes'])}"
+        )
+    if state["ann_recall_at_10"]:
+        typer.echo(f"ann_recall@10  {pairs(state['ann_recall_at_10'])}")
+    typer.echo(f"refused   {pairs(state['failures'])}")
+    if not state["up_to_date"]:
+        typer.echo("words     catching up with the last commits")
+
+
+def optimize(index: opt.IndexDir = None, is_json: opt.Json = False) -> None:
+    """Seal, merge and tune the index now rather than bit by bit."""
+    with open_engine(index) as engine:
+        engine.optimize()
+        state = engine.status().to_json()
+    if is_json:
+        print_json(state)
+    else:
+        typer.echo(f"optimized {state['images']} images")
+
+
+def doctor(index: opt.IndexDir = None, is_json: opt.Json = False) -> None:
+    """Check the installation and the index, and say how to mend what is wrong."""
+    from lookalike.wiring.checks import run_checks  # noqa: PLC0415
+
+    findings = run_checks(index_folder(index))
+    if is_json:
+        print_json({"checks": [finding.to_json() for finding in findings]})
+    else:
+        for finding in findings:
+            colour = {"ok": "green", "warning": "yellow", "error": "red"}[finding.state]
+            typer.echo(typer.style(f"{finding.state:8}", fg=colour) + f"{finding.name}: {finding.detail}")
+            if finding.remedy:
+                typer.echo(f"        {finding.remedy}")
+    if any(finding.state == "error" for finding in findings):
+        raise typer.Exit(3)

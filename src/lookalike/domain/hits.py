@@ -1,0 +1,76 @@
+"""What is answered: hits with the parts of their scores, and how the answer came to be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from lookalike.domain.arrays import BoolMask, FloatMatrix, RowArray
+from lookalike.domain.filters import Filter
+from lookalike.domain.images import ImageRecord
+
+NO_ROW: Final = -1
+"""Pads rows of a result that has fewer than k hits; its score is -inf."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The rows a filter lets through.
+
+    `mask` is `(rows,)` bool over the whole index, tombstones already taken out, or None
+    where a store compiles `filter` itself (a cluster back end).
+    """
+
+    filter: Filter
+    mask: BoolMask | None = None
+
+    @property
+    def count(self) -> int | None:
+        """How many rows pass, when known."""
+        return None if self.mask is None else int(np.count_nonzero(self.mask))
+
+
+@dataclass(frozen=True, slots=True)
+class RowHits:
+    """The best rows of one store for each of n queries.
+
+    `rows` is `(n, k)` int64 padded with `NO_ROW`; `scores` is `(n, k)` float32 padded
+    with -inf; each line falls in score, ties in rising row.
+    """
+
+    rows: RowArray
+    scores: FloatMatrix
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One image found; `parts` are its features, `relevance` lies in [0, 1]."""
+
+    record: ImageRecord
+    score: float
+    relevance: float
+    parts: Mapping[str, float] = field(default_factory=dict[str, float])
+    why: tuple[str, ...] = ()
+    copies: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """A page of hits.
+
+    `total` counts the candidates that were ranked, not every image that could match.
+    `degraded` names each path that failed or was late, with its reason. `timings_ms` maps
+    a stage to its milliseconds. `next` is the cursor of the next page, or None.
+    """
+
+    query: str
+    hits: Sequence[Hit]
+    total: int
+    degraded: tuple[str, ...] = ()
+    timings_ms: Mapping[str, float] = field(default_factory=dict[str, float])
+    next: str | None = None
+    explanation: Mapping[str, object] = field(default_factory=dict[str, object])
+    query_id: str = ""

@@ -1,0 +1,68 @@
+"""What is asked: the parts of a query and the bounds on its answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from lookalike.domain.filters import Filter
+
+Region: TypeAlias = tuple[float, float, float, float]
+"""x, y, width, height as fractions of the upright picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextPart:
+    """Words of a query with their weight; a negative weight pushes away."""
+
+    text: str
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePart:
+    """A picture of a query: an id in the index, a path, a URL, or its bytes."""
+
+    kind: Literal["id", "path", "url", "data"]
+    reference: str = ""
+    data: bytes = b""
+    region: Region | None = None
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class TextMatch:
+    """What the text path asks of the words known of an image.
+
+    `words` are scored (any may match); every phrase in `phrases` must occur in some
+    field; `ocr_phrases` must occur in text read from the picture; `excluded` must not occur.
+    """
+
+    words: str = ""
+    phrases: tuple[str, ...] = ()
+    ocr_phrases: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Tell whether anything is asked that can find an image."""
+        return bool(self.words.strip() or self.phrases or self.ocr_phrases)
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One search: words, pictures, filter and page."""
+
+    source: str = ""
+    texts: tuple[TextPart, ...] = ()
+    images: tuple[ImagePart, ...] = ()
+    match: TextMatch = field(default_factory=TextMatch)
+    filter: Filter = field(default_factory=Filter)
+    k: int = 20
+    cursor: str | None = None
+    is_explained: bool = False
+    deadline_ms: float = 2000.0
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether nothing is asked; a filter alone is a question."""
+        return not (self.texts or self.images or self.match or self.filter)

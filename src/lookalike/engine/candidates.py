@@ -1,0 +1,196 @@
+"""Candidates of a query: gathered from both paths under one deadline, with every feature."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import numpy as np
+
+from lookalike.domain.errors import LookalikeError, UsageError
+from lookalike.domain.hits import NO_ROW
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from lookalike.domain.arrays import Pixels, RowArray
+    from lookalike.domain.hits import Selection
+    from lookalike.domain.queries import Query
+    from lookalike.engine.query_vectors import QueryEncoder, QueryVector
+    from lookalike.engine.stores import Stores
+
+Answer = TypeVar("Answer")
+
+OVERFETCH: Final = 4
+LEAST_CANDIDATES: Final = 200
+MOST_CANDIDATES: Final = 1000
+
+
+class Stopwatch:
+    """Milliseconds by stage, from several threads."""
+
+    def __init__(self) -> None:
+        """Start at zero."""
+        self._began = time.perf_counter()
+        self._lock = threading.Lock()
+        self.stages: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the time of a `with` block to a stage."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.add(name, (time.perf_counter() - began) * 1000.0)
+
+    def add(self, stage: str, ms: float) -> None:
+        """Add milliseconds to a stage."""
+        with self._lock:
+            self.stages[stage] = self.stages.get(stage, 0.0) + ms
+
+    @property
+    def total_ms(self) -> float:
+        """Milliseconds since the start."""
+        return (time.perf_counter() - self._began) * 1000.0
+
+
+@dataclass(slots=True)
+class Gathered:
+    """What both paths found: rows without repeats, features by name, and what went wrong."""
+
+    rows: RowArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    features: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    vector: QueryVector | None = None
+    degraded: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _VectorPath:
+    vector: QueryVector | None
+    rows: RowArray
+    scores: NDArray[np.float32]
+
+
+class Gatherer:
+    """Runs BM25 and ANN side by side and completes the features of what they find."""
+
+    def __init__(self, stores: Stores, encoder: QueryEncoder, threads: ThreadPoolExecutor) -> None:
+        """Keep the stores and the threads the paths run on."""
+        self._stores = stores
+        self._encoder = encoder
+        self._threads = threads
+
+    def gather(
+        self,
+        query: Query,
+        pixels: list[Pixels | None],
+        selection: Selection | None,
+        watch: Stopwatch,
+    ) -> Gathered:
+        """Return every candidate with `cosine` and `bm25`; a late or failed path is named."""
+        depth = min(MOST_CANDIDATES, max(LEAST_CANDIDATES, OVERFETCH * query.k))
+        deadline = time.monotonic() + query.deadline_ms / 1000.0
+        words = self._threads.submit(self._words, query, depth, selection, watch)
+        vectors = self._threads.submit(self._vectors, query, pixels, depth, selection, watch)
+        gathered = Gathered()
+        found = _wait(vectors, deadline, "vector", gathered.degraded)
+        matched = _wait(words, deadline, "text", gathered.degraded)
+        if found is not None:
+            gathered.vector = found.vector
+        self._complete(query, found, matched, gathered)
+        return gathered
+
+    def features(
+        self, query: Query, pixels: list[Pixels | None], rows: RowArray
+    ) -> tuple[QueryVector | None, dict[str, NDArray[np.float32]]]:
+        """Return the query's vector and both features of given rows."""
+        vector = self._encoder.mix(query, pixels, self._stores)
+        features: dict[str, NDArray[np.float32]] = {}
+        if vector is not None:
+            features["cosine"] = self._stores.vectors.fetch(rows) @ vector.vector
+        if query.match:
+            features["bm25"] = self._stores.texts.score(query.match, rows).reshape(-1)
+        return vector, features
+
+    def _words(
+        self, query: Query, depth: int, selection: Selection | None, watch: Stopwatch
+    ) -> tuple[RowArray, NDArray[np.float32]] | None:
+        if not query.match:
+            return None
+        with watch.stage("bm25"):
+            hits = self._stores.texts.search(query.match, k=depth, selection=selection)
+        rows, scores = hits.rows[0], hits.scores[0]
+        is_hit = rows != NO_ROW
+        return rows[is_hit], scores[is_hit]
+
+    def _vectors(
+        self,
+        query: Query,
+        pixels: list[Pixels | None],
+        depth: int,
+        selection: Selection | None,
+        watch: Stopwatch,
+    ) -> _VectorPath:
+        empty = _VectorPath(None, np.empty(0, np.int64), np.empty(0, np.float32))
+        if not query.texts and not query.images:
+            return empty
+        with watch.stage("encode"):
+            vector = self._encoder.mix(query, pixels, self._stores)
+        if vector is None:
+            return empty
+        with watch.stage("ann"):
+            hits = self._stores.vectors.search(
+                vector.vector[None, :], k=depth, selection=selection, query_kind=vector.kind
+            )
+        is_hit = hits.rows[0] != NO_ROW
+        return _VectorPath(vector, hits.rows[0][is_hit], hits.scores[0][is_hit])
+
+    def _complete(
+        self,
+        query: Query,
+        found: _VectorPath | None,
+        matched: tuple[RowArray, NDArray[np.float32]] | None,
+        gathered: Gathered,
+    ) -> None:
+        """Unite the rows; give each vector-only row its BM25 and each BM25-only row its cosine."""
+        none = np.empty(0, dtype=np.int64)
+        vector_rows = found.rows if found is not None else none
+        word_rows = matched[0] if matched is not None else none
+        must_match = bool(query.match.phrases or query.match.ocr_phrases)
+        rows = word_rows if must_match else np.union1d(vector_rows, word_rows)
+        if matched is not None:
+            bm25 = np.zeros(rows.shape[0], dtype=np.float32)
+            at = np.searchsorted(rows, word_rows) if not must_match else np.arange(len(rows))
+            bm25[at] = matched[1]
+            missing = ~np.isin(rows, word_rows, assume_unique=True)
+            if missing.any():
+                bm25[missing] = self._stores.texts.score(query.match, rows[missing]).reshape(-1)
+            gathered.features["bm25"] = bm25
+        if found is not None and found.vector is not None and rows.shape[0]:
+            vectors = self._stores.vectors.fetch(rows)
+            gathered.features["cosine"] = (vectors @ found.vector.vector).astype(np.float32)
+        gathered.rows = rows
+
+
+def _wait(
+    future: Future[Answer], deadline: float, path: str, degraded: list[str]
+) -> Answer | None:
+    """Return a path's answer; when it fails or is late, say so and return None."""
+    try:
+        return future.result(timeout=max(0.0, deadline - time.monotonic()))
+    except UsageError:
+        raise
+    except FutureTimeout:
+        future.cancel()
+        degraded.append(f"{path}: late")
+    except LookalikeError as error:
+        degraded.append(f"{path}: {error.code}: {error.message}")
+    return None

@@ -1,0 +1,403 @@
+"""The engine: one open index, searched and filled. Every interface stands on it."""
+
+from __future__ import annotations
+
+import mimetypes
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from lookalike.domain.answers import is_url
+from lookalike.domain.errors import (
+    IndexLockedError,
+    NotFoundError,
+)
+from lookalike.domain.images import ImageId, is_image_id
+from lookalike.domain.sources import path_of_uri
+from lookalike.engine.copies import CopySearch
+from lookalike.engine.decode_pool import DecodePool
+from lookalike.engine.decode_worker import answer as decode_here
+from lookalike.engine.decode_worker import read_picture
+from lookalike.engine.ingest import IngestOptions, IngestRun, IngestTools
+from lookalike.engine.query_vectors import QueryEncoder
+from lookalike.engine.reports import Status
+from lookalike.engine.search import Searcher
+from lookalike.engine.stores import Stores, replay
+from lookalike.engine.writer import Writer, thumbnail_key
+from lookalike.imaging.decode import DecodeLimits
+from lookalike.imaging.examine import ExaminePlan
+from lookalike.ranking.rrf import ReciprocalRankFusion
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from lookalike.domain.hits import SearchResult
+    from lookalike.domain.images import ImageRecord
+    from lookalike.domain.queries import Query
+    from lookalike.engine.copies import CopyPair
+    from lookalike.engine.frames import DecodeAnswer, DecodeJob
+    from lookalike.engine.reports import IngestReport, OnProgress
+    from lookalike.ports.encoder import Encoder
+    from lookalike.ports.ranker import Ranker
+    from lookalike.ports.source import Fetcher, PictureSource, SourceItem
+
+LEAST_PREFIX: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class EngineParts:
+    """What an engine is made of; `open_writer` takes the index's lock and opens it for writing."""
+
+    location: str
+    index_id: str
+    reader: Stores
+    open_writer: Callable[[], tuple[Stores, Callable[[], None]]]
+    encoder: Encoder | None
+    fetcher: Fetcher | None
+    bytes_used: Callable[[], int]
+    reports: Path | None = None
+    limits: DecodeLimits = DecodeLimits()  # noqa: RUF009 - frozen
+    decode_workers: int = 2
+    search_threads: int = 8
+    is_isolating_queries: bool = False
+    ranker: Ranker | None = None
+    clock: Callable[[], float] = time.time
+
+
+@dataclass(frozen=True, slots=True)
+class AddOutcome:
+    """What became of one added picture: its id, or the reason why it was refused."""
+
+    id: ImageId | None
+    is_new: bool
+    reason: str = ""
+    detail: str = ""
+
+
+class Engine:
+    """One open index. Safe to use from many threads; closes what it opened."""
+
+    def __init__(self, parts: EngineParts) -> None:
+        """Take over the parts and bring the reader up to the catalog."""
+        self._parts = parts
+        self._stores = parts.reader
+        self._pool: DecodePool | None = None
+        self._pool_lock = threading.Lock()
+        self._sync_lock = threading.Lock()
+        self._write_lock = threading.Lock()
+        self._seen = parts.reader.filters.seq
+        self._encoder = QueryEncoder(
+            parts.encoder,
+            decode=self._decode,
+            fetcher=parts.fetcher,
+            original=lambda image: self.original(image)[0],
+            max_bytes=parts.limits.max_bytes,
+        )
+        self._searcher = Searcher(
+            self._stores,
+            self._encoder,
+            parts.ranker or ReciprocalRankFusion(),
+            index_id=parts.index_id,
+            threads=parts.search_threads,
+        )
+        self._sync()
+        self._mend()
+
+    def __enter__(self) -> Engine:
+        """Return the engine itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    def __len__(self) -> int:
+        """Return how many images can be found."""
+        return self._stores.catalog.state().images
+
+    @property
+    def location(self) -> str:
+        """Where the index is."""
+        return self._parts.location
+
+    @property
+    def encoder(self) -> Encoder | None:
+        """The encoder of the active space, or None where vectors came ready."""
+        return self._parts.encoder
+
+    @property
+    def stores(self) -> Stores:
+        """The stores that are read; nothing is written to them."""
+        return self._stores
+
+    def search(self, query: Query) -> SearchResult:
+        """Answer a query over everything acknowledged so far."""
+        self._sync()
+        images = tuple(
+            replace(part, reference=self.resolve(part.reference)) if part.kind == "id" else part
+            for part in query.images
+        )
+        return self._searcher.search(replace(query, images=images))
+
+    def resolve(self, reference: str) -> ImageId:
+        """Return the id that a full id or a unique beginning of one (4 digits or more) names."""
+        wanted = reference.strip().lower()
+        if is_image_id(wanted):
+            return ImageId(wanted)
+        if len(wanted) < LEAST_PREFIX or set(wanted) - set("0123456789abcdef"):
+            raise NotFoundError(
+                f"{reference!r} is not the id of an image",
+                hint=f"an id has 32 hex digits; its first {LEAST_PREFIX} or more will do",
+            )
+        found = self._stores.catalog.ids_with_prefix(wanted, limit=5)
+        if len(found) != 1:
+            hint = "more digits are needed: " + ", ".join(found) if found else ""
+            raise NotFoundError(f"{len(found) or 'no'} images begin with {reference}", hint=hint)
+        return found[0]
+
+    def record(self, reference: str) -> ImageRecord:
+        """Return everything known of an image."""
+        self._sync()
+        image = self.resolve(reference)
+        row = self._stores.catalog.rows_of([image]).get(image)
+        record = self._stores.catalog.records([row])[0] if row is not None else None
+        if record is None:
+            raise NotFoundError(f"no image {image} in this index")
+        return record
+
+    def has(self, image: ImageId) -> bool:
+        """Tell whether an image is in the index."""
+        return bool(self._stores.catalog.rows_of([image]))
+
+    def thumbnail(self, image: ImageId) -> bytes:
+        """Return an image's thumbnail file."""
+        data = self._stores.blobs.get(thumbnail_key(image))
+        if data is None or not self._stores.catalog.rows_of([image]):
+            raise NotFoundError(f"no thumbnail of {image} in this index")
+        return data
+
+    def original(self, image: ImageId) -> tuple[bytes, str]:
+        """Return the bytes of the image's own file and their media type, if it is still there."""
+        record = self.record(image)
+        for source in record.sources:
+            if is_url(source.uri) or source.is_vanished or "#" in Path(source.uri).name:
+                continue
+            path = Path(path_of_uri(source.uri))
+            if path.is_file():
+                media = mimetypes.types_map.get(f".{record.facts.format.lower()}")
+                return read_picture(bytes(path), self._parts.limits.max_bytes), (
+                    media or f"image/{record.facts.format.lower()}"
+                )
+        raise NotFoundError(
+            f"the file of {image} is not at hand", hint="its thumbnail may still be"
+        )
+
+    def copies(self, reference: str | None = None, *, strictness: str) -> Sequence[CopyPair]:
+        """Return likely copies of one image, or every pair of the index."""
+        self._sync()
+        search = CopySearch(self._stores, strictness)
+        return search.of(self.resolve(reference)) if reference else search.all()
+
+    def suggest(self, prefix: str, *, limit: int = 8) -> Sequence[str]:
+        """Return words of the index that begin with `prefix`, the most frequent first."""
+        self._sync()
+        return self._stores.texts.suggest(prefix, limit=limit)
+
+    def index(
+        self,
+        sources: Sequence[PictureSource],
+        options: IngestOptions | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> IngestReport:
+        """Bring the pictures of some sources in; only what is new or changed is worked on."""
+        options = options or IngestOptions()
+        if options.reports is None and self._parts.reports is not None:
+            stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(self._parts.clock()))
+            options = replace(options, reports=self._parts.reports / f"refused-{stamp}.jsonl")
+        with self._writing() as writer:
+            return IngestRun(self._tools(writer), options, on_progress).run(sources)
+
+    def add(self, items: Sequence[SourceItem]) -> Sequence[AddOutcome]:
+        """Add single pictures; they are durable and searchable when this returns."""
+        source = _GivenItems(items)
+        given: set[ImageId] = set()
+        with self._writing() as writer:
+            catalog = writer.stores.catalog
+            uris = [item.source.uri for item in items]
+            rows = catalog.state().rows
+            IngestRun(self._tools(writer), IngestOptions()).run([source])
+            states = catalog.source_states(uris)
+        details = {one.uri: one.detail for one in self._stores.catalog.failures(limit=len(uris))}
+        outcomes: list[AddOutcome] = []
+        for uri in uris:
+            state = states.get(uri)
+            image = state.image if state else None
+            if image is None:
+                reason = state.reason if state else "unreadable"
+                outcomes.append(AddOutcome(None, False, reason, details.get(uri, "")))
+                continue
+            row = self._stores.catalog.rows_of([image]).get(image, -1)
+            outcomes.append(AddOutcome(image, is_new=row >= rows and image not in given))
+            given.add(image)
+        return outcomes
+
+    def remove(self, ids: Sequence[ImageId], *, is_blocked: bool = False) -> int:
+        """Remove images; blocked ones may not come back. Returns how many there were."""
+        with self._writing() as writer:
+            return writer.remove(ids, is_blocked=is_blocked)
+
+    def remove_site(self, site: str, *, is_blocked: bool = False) -> int:
+        """Remove every image seen on a site or on a sub-domain of it."""
+        with self._writing() as writer:
+            ids = writer.stores.catalog.ids_of_site(site)
+            return writer.remove(ids, is_blocked=is_blocked)
+
+    def optimize(self) -> None:
+        """Seal, merge and tune everything in the foreground."""
+        with self._writing() as writer:
+            writer.optimize()
+
+    def status(self) -> Status:
+        """Return the state of the index."""
+        self._sync()
+        state = self._stores.catalog.state()
+        vectors = self._stores.vectors.stats()
+        return Status(
+            location=self._parts.location,
+            images=state.images,
+            sources=state.sources,
+            regions=0,
+            copy_groups=0,
+            removed=state.removed,
+            failures=self._stores.catalog.failure_counts(),
+            spaces=[self._space(vectors)],
+            ann_recall_at_10=vectors.ann_recall_at_10,
+            bytes=self._parts.bytes_used(),
+            seq=state.seq,
+            is_up_to_date=self._stores.texts.seq >= state.seq,
+        )
+
+    def close(self) -> None:
+        """Close the index; nothing that was acknowledged depends on it."""
+        self._searcher.close()
+        self._encoder.close()
+        with self._pool_lock:
+            if self._pool is not None:
+                self._pool.close()
+                self._pool = None
+        self._stores.close()
+
+    def _space(self, vectors: Any) -> dict[str, Any]:  # noqa: ANN401
+        bundle = self._parts.encoder.bundle if self._parts.encoder else None
+        return {
+            "name": self._stores.space,
+            "dim": vectors.dim,
+            "kind": vectors.kind,
+            "rows": vectors.rows,
+            "sealed_rows": vectors.sealed_rows,
+            "bytes": vectors.bytes,
+            "encoder": bundle.name if bundle else None,
+            "encoder_fingerprint": bundle.fingerprint if bundle else None,
+            "is_active": True,
+        }
+
+    def _sync(self) -> None:
+        """Let the reader see what was committed since, by this process or another."""
+        state = self._stores.catalog.state()
+        if state.seq == self._seen:
+            if self._stores.texts.seq < state.seq:
+                self._stores.texts.refresh()  # its commit follows the catalog's by a moment
+            return
+        with self._sync_lock:
+            state = self._stores.catalog.state()
+            if state.seq == self._seen:
+                return
+            self._stores.vectors.refresh(state.rows)
+            self._stores.filters.refresh(state.rows)
+            self._seen = replay(
+                self._stores.catalog,
+                after=self._seen,
+                on_put=self._stores.filters.update,
+                on_remove=self._hide,
+            )
+            self._stores.texts.refresh()
+
+    def _mend(self) -> None:
+        """Complete the text index that a stopped writer left behind, unless one is at work."""
+        if self._stores.texts.seq >= self._stores.catalog.state().seq:
+            return
+        try:
+            with self._writing():
+                pass
+        except (IndexLockedError, PermissionError):
+            return
+        self._stores.texts.refresh()
+
+    def _hide(self, rows: np.ndarray) -> None:
+        self._stores.filters.remove(rows)
+        self._stores.vectors.remove(rows)
+
+    def _tools(self, writer: Writer) -> IngestTools:
+        encoder = self._parts.encoder
+        preprocess = encoder.preprocess if encoder is not None else None
+        plan = ExaminePlan(preprocess=preprocess, limits=self._parts.limits)
+        fetcher = self._parts.fetcher
+        return IngestTools(writer, encoder, self._decoders(), plan, fetcher, self._parts.clock)
+
+    @contextmanager
+    def _writing(self) -> Iterator[Writer]:
+        """Hold the index's lock for the length of a `with` block."""
+        if not self._write_lock.acquire(timeout=60.0):
+            raise IndexLockedError("another call of this process is writing for over a minute")
+        try:
+            stores, release = self._parts.open_writer()
+            encoder = self._parts.encoder
+            models = {"vector": encoder.bundle.fingerprint} if encoder is not None else {}
+            writer = Writer(stores, models=models, clock=self._parts.clock, on_close=release)
+            try:
+                yield writer
+            finally:
+                writer.close()
+        finally:
+            self._write_lock.release()
+
+    def _decoders(self) -> DecodePool:
+        with self._pool_lock:
+            if self._pool is None:
+                self._pool = DecodePool(self._parts.decode_workers)
+            return self._pool
+
+    def _decode(self, job: DecodeJob) -> DecodeAnswer:
+        if not self._parts.is_isolating_queries:
+            return decode_here(job)
+        return self._decoders().submit(job).result()
+
+
+class _GivenItems:
+    """A source of the items at hand."""
+
+    def __init__(self, items: Sequence[SourceItem]) -> None:
+        self._items = items
+
+    @property
+    def name(self) -> str:
+        """A fixed name."""
+        return "given"
+
+    @property
+    def prefix(self) -> str | None:
+        """No uri is covered whole."""
+        return None
+
+    def count(self) -> int | None:
+        """How many items there are."""
+        return len(self._items)
+
+    def items(self) -> Iterator[SourceItem]:
+        """Yield them."""
+        yield from self._items

@@ -1,0 +1,270 @@
+"""Bringing pictures in: read, decode, encode and write as overlapping stages of bounded size."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from lookalike.domain import reasons
+from lookalike.engine.intake import Intake, IntakeTools, Judged, SeenUris
+from lookalike.engine.refusals import RefusalFile
+from lookalike.engine.relay import WriteBehind, read_ahead
+from lookalike.engine.reports import IngestProgress, IngestReport
+from lookalike.engine.writer import PreparedImage, WriteBatch
+from lookalike.ports.catalog import Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+    from lookalike.domain.arrays import FloatMatrix
+    from lookalike.domain.images import ImageFacts, ImageId, Source
+    from lookalike.engine.decode_pool import DecodePool
+    from lookalike.engine.reports import OnProgress
+    from lookalike.engine.writer import Writer
+    from lookalike.imaging.examine import ExaminePlan
+    from lookalike.ports.encoder import Encoder
+    from lookalike.ports.source import Fetcher, PictureSource
+
+BATCH: Final = 64
+"""Pictures encoded and committed at once."""
+
+BATCH_WAIT_S: Final = 1.0
+"""After so long, a smaller batch is committed."""
+
+MOST_PENDING: Final = 512
+"""Merged sources and refusals that wait for a commit at the most."""
+
+IDS_REPORTED: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class IngestOptions:
+    """How a run treats what it meets.
+
+    `is_forced` looks at known pictures again; `is_pruning` forgets sources that vanished, and
+    removes images left without any; `licence` is assumed where a source states none; `reports`
+    is the file that lists what was refused.
+    """
+
+    is_forced: bool = False
+    is_pruning: bool = False
+    licence: str = "unknown"
+    reports: Path | None = None
+    stop: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(frozen=True, slots=True)
+class IngestTools:
+    """What a run works with; `encoder` is None where vectors come ready."""
+
+    writer: Writer
+    encoder: Encoder | None
+    pool: DecodePool
+    plan: ExaminePlan
+    fetcher: Fetcher | None
+    clock: Callable[[], float] = time.time
+
+
+class IngestRun:
+    """One run over some sources; call `run` once."""
+
+    def __init__(
+        self, tools: IngestTools, options: IngestOptions, on_progress: OnProgress | None = None
+    ) -> None:
+        """Prepare a run; nothing is read before `run`."""
+        self._tools = tools
+        self._options = options
+        self._on_progress = on_progress
+        self._catalog = tools.writer.stores.catalog
+        self._counts: Counter[str] = Counter()
+        self._failed: Counter[str] = Counter()
+        self._stages: Counter[str] = Counter()
+        self._refusals = RefusalFile(options.reports)
+        self._pending = _Pending()
+        self._flying: set[ImageId] = set()
+        self._ids: list[ImageId] = []
+        self._total: int | None = None
+        self._began = time.monotonic()
+
+    def run(self, sources: Sequence[PictureSource]) -> IngestReport:
+        """Index the sources and return what was done; what a stop leaves, a re-run continues."""
+        self._began = time.monotonic()
+        counts = [source.count() for source in sources]
+        self._total = None if None in counts else sum(count or 0 for count in counts)
+        saver = WriteBehind(self._write, most=2)
+        try:
+            for source in sources:
+                self._run_source(source, saver)
+            self._save(saver)
+            saver.drain()
+        finally:
+            saver.close()
+            self._refusals.close()
+        self._tools.writer.flush()
+        self._progress()
+        return self._report()
+
+    def _run_source(self, source: PictureSource, saver: WriteBehind[WriteBatch]) -> None:
+        seen = SeenUris() if source.prefix is not None else None
+        tools = self._tools
+        intake = Intake(
+            IntakeTools(
+                self._catalog, tools.pool, tools.plan, tools.fetcher,
+                self._options.licence, self._options.is_forced,
+            ),
+            self._stages,
+        )  # fmt: skip
+        stop = self._options.stop
+        for judged in read_ahead(intake.judge(source, seen), most=2 * BATCH, stop=stop):
+            self._take(judged)
+            if self._pending.is_due():
+                self._save(saver)
+        if source.prefix is not None and seen is not None and not stop.is_set():
+            self._save(saver)
+            saver.drain()
+            self._note_vanished(source.prefix, seen, saver)
+
+    def _take(self, judged: Judged) -> None:
+        self._counts["done"] += 1
+        if judged.verdict == "known":
+            self._counts["known"] += 1
+        elif judged.verdict == "failed" or judged.facts is None:
+            self._refuse(judged.source, judged.error, is_old=judged.is_old_failure)
+        elif judged.facts.id in self._flying or self._catalog.rows_of([judged.facts.id]):
+            self._pending.merged.append((judged.facts.id, judged.source))
+            self._counts["merged"] += 1
+        elif self._catalog.blocked([judged.facts.id]):
+            error = (reasons.BLOCKED, "removed with --block")
+            self._refuse(judged.source, error, is_old=False)
+        else:
+            self._flying.add(judged.facts.id)
+            self._pending.images.append(judged)
+            self._counts["added"] += 1
+
+    def _refuse(self, source: Source, error: tuple[str, str], *, is_old: bool) -> None:
+        reason, detail = error
+        self._refusals.write(source.uri, reason, detail)
+        if reason == reasons.VANISHED:
+            self._counts["vanished"] += 1
+            self._pending.vanished.append(source.uri)
+            return
+        self._failed[reason] += 1
+        if not is_old:
+            now = self._tools.clock()
+            failure = Failure(source.uri, reason, detail, source.fingerprint, now)
+            self._pending.failures.append(failure)
+
+    def _save(self, saver: WriteBehind[WriteBatch]) -> None:
+        """Encode what is pending and hand it to the writing thread."""
+        pending, self._pending = self._pending, _Pending()
+        vectors = self._encode(pending.images)
+        batch = WriteBatch(
+            images=[
+                PreparedImage(_facts(judged), judged.source, vector, judged.thumbnail)
+                for judged, vector in zip(pending.images, vectors, strict=True)
+            ],
+            merged=tuple(pending.merged),
+            failures=tuple(pending.failures),
+            vanished=tuple(pending.vanished),
+        )
+        if batch:
+            saver.put(batch)
+        self._progress()
+
+    def _write(self, batch: WriteBatch) -> None:
+        began = time.perf_counter()
+        self._tools.writer.write(batch)
+        ids = [image.facts.id for image in batch.images]
+        self._flying.difference_update(ids)
+        self._ids.extend(ids[: max(0, IDS_REPORTED - len(self._ids))])
+        self._stages["write"] += time.perf_counter() - began
+
+    def _encode(self, judged: list[Judged]) -> list[FloatMatrix]:
+        began = time.perf_counter()
+        pixels = [one.pixels for one in judged if one.vector is None and one.pixels is not None]
+        encoded: Iterable[FloatMatrix] = ()
+        if pixels and self._tools.encoder is not None:
+            encoded = self._tools.encoder.encode_images(np.stack(pixels))
+        fresh = iter(encoded)
+        vectors = [one.vector if one.vector is not None else next(fresh) for one in judged]
+        self._stages["encode"] += time.perf_counter() - began
+        return vectors
+
+    def _note_vanished(
+        self, prefix: str, seen: SeenUris, saver: WriteBehind[WriteBatch]
+    ) -> None:
+        gone = [uri for uri in self._catalog.uris_under(prefix) if not seen.has(uri)]
+        self._counts["vanished"] += len(gone)
+        for uri in gone:
+            self._refusals.write(uri, reasons.VANISHED, "no longer in its source")
+        is_pruning = self._options.is_pruning
+        for at in range(0, len(gone), MOST_PENDING):
+            some = gone[at : at + MOST_PENDING]
+            saver.put(WriteBatch(forgotten=some) if is_pruning else WriteBatch(vanished=some))
+
+    def _progress(self) -> None:
+        if self._on_progress is None:
+            return
+        seconds = time.monotonic() - self._began
+        self._on_progress(
+            IngestProgress(
+                done=self._counts["done"],
+                total=self._total,
+                added=self._counts["added"],
+                known=self._counts["known"],
+                failed=sum(self._failed.values()),
+                images_per_s=self._counts["added"] / seconds if seconds else 0.0,
+                seconds=seconds,
+                stage_seconds=dict(self._stages),
+            )
+        )
+
+    def _report(self) -> IngestReport:
+        seconds = time.monotonic() - self._began
+        return IngestReport(
+            added=self._counts["added"],
+            known=self._counts["known"],
+            merged=self._counts["merged"],
+            vanished=self._counts["vanished"],
+            failed=dict(self._failed),
+            seconds=seconds,
+            images_per_s=self._counts["added"] / seconds if seconds else 0.0,
+            stage_seconds=dict(self._stages),
+            is_interrupted=self._options.stop.is_set(),
+            refusals=self._refusals.path,
+            ids=tuple(self._ids),
+        )
+
+
+@dataclass(slots=True)
+class _Pending:
+    """What waits for the next commit."""
+
+    images: list[Judged] = field(default_factory=list["Judged"])
+    merged: list[tuple[ImageId, Source]] = field(default_factory=list["tuple[ImageId, Source]"])
+    failures: list[Failure] = field(default_factory=list["Failure"])
+    vanished: list[str] = field(default_factory=list[str])
+    began: float | None = None
+
+    def is_due(self) -> bool:
+        """Tell whether it is time to commit; the wait begins with the first thing pending."""
+        others = len(self.merged) + len(self.failures) + len(self.vanished)
+        if len(self.images) >= BATCH or others >= MOST_PENDING:
+            return True
+        if not self.images and not others:
+            return False
+        now = time.monotonic()
+        self.began = now if self.began is None else self.began
+        return now - self.began >= BATCH_WAIT_S
+
+
+def _facts(judged: Judged) -> ImageFacts:
+    if judged.facts is None:
+        raise ValueError("only examined pictures are saved")
+    return judged.facts

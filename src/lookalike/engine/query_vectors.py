@@ -1,0 +1,165 @@
+"""From the parts of a query to the one vector that is searched for."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from lookalike.domain.errors import (
+    NotFoundError,
+    UnsupportedInputError,
+    UsageError,
+)
+from lookalike.domain.images import ImageId
+from lookalike.engine.batcher import MicroBatcher, VectorCache
+from lookalike.engine.frames import DecodeJob
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from lookalike.domain.arrays import FloatMatrix, Pixels
+    from lookalike.domain.queries import ImagePart, Query
+    from lookalike.engine.frames import DecodeAnswer
+    from lookalike.engine.stores import Stores
+    from lookalike.ports.encoder import Encoder
+    from lookalike.ports.source import Fetcher
+
+
+@dataclass(frozen=True, slots=True)
+class QueryVector:
+    """A unit query vector `(dim,)` and whether pictures or words alone made it."""
+
+    vector: FloatMatrix
+    kind: Literal["image", "text"]
+
+
+class QueryEncoder:
+    """Encodes words and pictures of queries through micro-batchers, and mixes them.
+
+    `decode` runs one decode job, in a process of its own where hostile pictures may come.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder | None,
+        *,
+        decode: Callable[[DecodeJob], DecodeAnswer],
+        fetcher: Fetcher | None,
+        original: Callable[[ImageId], bytes],
+        max_bytes: int,
+    ) -> None:
+        """Keep the tools; towers load with the first query that needs them."""
+        self._encoder = encoder
+        self._decode = decode
+        self._fetcher = fetcher
+        self._original = original
+        self._max_bytes = max_bytes
+        self._cache = VectorCache()
+        self._texts: MicroBatcher[str] = MicroBatcher(self._encode_texts)
+        self._images: MicroBatcher[Pixels] = MicroBatcher(self._encode_pixels)
+
+    @property
+    def has_text(self) -> bool:
+        """Tell whether words can be encoded."""
+        return self._encoder is not None and self._encoder.has_text
+
+    def load_images(self, query: Query) -> list[Pixels | None]:
+        """Decode the query's pictures; None for one whose vector is in the index already."""
+        return [self._pixels(part) for part in query.images]
+
+    def mix(
+        self, query: Query, pixels: list[Pixels | None], stores: Stores
+    ) -> QueryVector | None:
+        """Return the weighted sum of the parts' unit vectors, scaled to unit norm.
+
+        None when nothing can be encoded (no parts, or only words and no text tower).
+        """
+        promises = [
+            (self._images.submit(one), part.weight)
+            for one, part in zip(pixels, query.images, strict=True)
+            if one is not None
+        ]
+        parts = [
+            (self._stored(part, stores), part.weight)
+            for one, part in zip(pixels, query.images, strict=True)
+            if one is None
+        ]
+        if self.has_text:
+            parts += [(self._text(part.text), part.weight) for part in query.texts]
+        parts += [(promise.result(), weight) for promise, weight in promises]
+        if not parts:
+            return None
+        mixed = np.sum([vector * weight for vector, weight in parts], axis=0, dtype=np.float32)
+        norm = float(np.linalg.norm(mixed))
+        if norm < 1e-6:  # noqa: PLR2004 - the parts cancel out
+            return None
+        kind = "image" if any(part.weight > 0 for part in query.images) else "text"
+        return QueryVector((mixed / norm).astype(np.float32), kind)
+
+    def close(self) -> None:
+        """End the batchers."""
+        self._texts.close()
+        self._images.close()
+
+    def _text(self, text: str) -> FloatMatrix:
+        vector = self._cache.get(text)
+        if vector is None:
+            vector = self._texts.submit(text).result()
+            self._cache.put(text, vector)
+        return vector
+
+    def _stored(self, part: ImagePart, stores: Stores) -> FloatMatrix:
+        image = ImageId(part.reference)
+        row = stores.catalog.rows_of([image]).get(image)
+        if row is None:
+            raise NotFoundError(f"no image {part.reference} in this index")
+        return stores.vectors.fetch(np.asarray([row], dtype=np.int64))[0]
+
+    def _pixels(self, part: ImagePart) -> Pixels | None:
+        if part.kind == "id" and part.region is None:
+            return None
+        if self._encoder is None:
+            raise UnsupportedInputError(
+                "this index has no encoder for pictures",
+                hint="search by the id of an image in the index, or name the encoder's bundle",
+            )
+        answer = self._decode(self._job(part))
+        if answer.error is not None:
+            raise answer.error
+        if answer.pixels is None:
+            raise ValueError("a decode answer holds neither pixels nor error")
+        return answer.pixels
+
+    def _job(self, part: ImagePart) -> DecodeJob:
+        preprocess = self._encoder.preprocess if self._encoder is not None else None
+        if part.kind == "path":
+            path = Path(part.reference).expanduser()
+            return DecodeJob(
+                path=os.fsencode(path),
+                preprocess=preprocess,
+                region=part.region,
+                max_bytes=self._max_bytes,
+            )
+        data = part.data
+        if part.kind == "id":
+            data = self._original(ImageId(part.reference))
+        elif part.kind == "url":
+            if self._fetcher is None:
+                raise UsageError("fetching of URLs is turned off")
+            data = self._fetcher.fetch(part.reference)
+        return DecodeJob(data=data, preprocess=preprocess, region=part.region)
+
+    def _encode_texts(self, texts: Sequence[str]) -> FloatMatrix:
+        if self._encoder is None:
+            raise UnsupportedInputError("this index has no encoder for words")
+        return self._encoder.encode_texts(texts)
+
+    def _encode_pixels(self, pixels: Sequence[Pixels]) -> FloatMatrix:
+        if self._encoder is None:
+            raise UnsupportedInputError("this index has no encoder for pictures")
+        return self._encoder.encode_images(np.stack(pixels))
+

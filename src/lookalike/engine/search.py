@@ -1,0 +1,260 @@
+"""Answering a query: filter, gather, rank, page."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from lookalike.domain.errors import CursorError, QueryError, UsageError
+from lookalike.domain.hits import Hit, SearchResult
+from lookalike.engine.candidates import Gatherer, Stopwatch
+from lookalike.engine.cursor import (
+    ListingCursor,
+    RankedCursor,
+    decode_cursor,
+    encode_cursor,
+    digest,
+    fingerprint,
+)
+from lookalike.ranking.calibration import LEAST_SAMPLE, Background
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from lookalike.domain.arrays import Pixels, RowArray
+    from lookalike.domain.hits import Selection
+    from lookalike.domain.images import ImageRecord
+    from lookalike.domain.queries import Query
+    from lookalike.engine.query_vectors import QueryEncoder, QueryVector
+    from lookalike.engine.stores import Stores
+    from lookalike.ports.ranker import Ranker
+
+MOST_HITS: Final = 1000
+BACKGROUND_SIZE: Final = 512
+BACKGROUND_GROWTH: Final = 1.5
+"""The background sample is drawn anew when the index has grown by this factor."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """The rows of one page with their scores and features, in order, and what comes after."""
+
+    rows: RowArray
+    scores: NDArray[np.float32]
+    features: Mapping[str, NDArray[np.float32]]
+    vector: QueryVector | None
+    total: int
+    next: str | None
+
+
+class Searcher:
+    """Searches one set of stores; safe to call from many threads."""
+
+    def __init__(
+        self, stores: Stores, encoder: QueryEncoder, ranker: Ranker, *, index_id: str, threads: int
+    ) -> None:
+        """Keep the parts; `threads` bounds the paths that run at once over all queries."""
+        self._stores = stores
+        self._encoder = encoder
+        self._ranker = ranker
+        self._index_id = index_id
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="search")
+        self._gatherer = Gatherer(stores, encoder, self._threads)
+        self._background: tuple[int, Background] | None = None
+
+    def search(self, query: Query) -> SearchResult:
+        """Answer a query; what is wrong with the query is raised, what fails inside is degraded."""
+        _check(query)
+        watch = Stopwatch()
+        degraded: list[str] = []
+        with watch.stage("decode"):
+            pixels = self._encoder.load_images(query)
+        selection = None
+        if query.filter:
+            with watch.stage("filter"):
+                selection = self._stores.filters.select(query.filter)
+        page = self._page(query, pixels, selection, watch, degraded)
+        with watch.stage("records"):
+            hits = self._hits(query, page)
+        timings = {**watch.stages, "total": watch.total_ms}
+        return SearchResult(
+            query=query.source,
+            hits=hits,
+            total=page.total,
+            degraded=tuple(degraded),
+            timings_ms=timings,
+            next=page.next,
+            explanation=self._explain(query, selection, page) if query.is_explained else {},
+        )
+
+    def close(self) -> None:
+        """End the threads."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def _page(
+        self,
+        query: Query,
+        pixels: list[Pixels | None],
+        selection: Selection | None,
+        watch: Stopwatch,
+        degraded: list[str],
+    ) -> _Page:
+        owner = self._owner(query)
+        cursor = decode_cursor(query.cursor, owner) if query.cursor else None
+        is_listing = not (query.texts or query.images or query.match)
+        if is_listing:
+            if isinstance(cursor, RankedCursor):
+                raise CursorError("the cursor belongs to another query")
+            return self._listing(query, selection, cursor, owner)
+        if isinstance(cursor, ListingCursor):
+            raise CursorError("the cursor belongs to another query")
+        if cursor is not None:
+            vector, features = self._gatherer.features(query, pixels, cursor.rows[: query.k])
+            return self._cut(cursor, features, vector, query.k, owner)
+        gathered = self._gatherer.gather(query, pixels, selection, watch)
+        degraded.extend(gathered.degraded)
+        if query.texts and not self._encoder.has_text:
+            degraded.append("vector: this index's encoder knows no words")
+        with watch.stage("rank"):
+            scores = self._ranker.score(gathered.features)
+            order = np.lexsort((gathered.rows, -scores)) if len(scores) else np.empty(0, np.int64)
+        ranked = RankedCursor(gathered.rows[order], scores[order], 0, len(order))
+        features = {name: values[order] for name, values in gathered.features.items()}
+        return self._cut(ranked, features, gathered.vector, query.k, owner)
+
+    def _cut(
+        self,
+        ranked: RankedCursor,
+        features: Mapping[str, NDArray[np.float32]],
+        vector: QueryVector | None,
+        k: int,
+        owner: bytes,
+    ) -> _Page:
+        rest = replace(ranked, offset=k)
+        has_more = len(ranked.rows) > k
+        return _Page(
+            rows=ranked.rows[:k],
+            scores=ranked.scores[:k],
+            features={name: values[:k] for name, values in features.items()},
+            vector=vector,
+            total=ranked.total,
+            next=encode_cursor(rest, owner) if has_more else None,
+        )
+
+    def _listing(
+        self,
+        query: Query,
+        selection: Selection | None,
+        cursor: ListingCursor | None,
+        owner: bytes,
+    ) -> _Page:
+        """Return the images a filter alone selects, the newest first."""
+        if selection is None or selection.mask is None:
+            raise QueryError("nothing is asked", hint="give words, a picture or a filter")
+        mask = selection.mask
+        end = len(mask) if cursor is None else min(cursor.before, len(mask))
+        rows = np.flatnonzero(mask[:end])[::-1][: query.k + 1].astype(np.int64)
+        total = int(np.count_nonzero(mask)) if cursor is None else cursor.total
+        has_more = len(rows) > query.k
+        rows = rows[: query.k]
+        following = ListingCursor(int(rows[-1]), total) if has_more else None
+        return _Page(
+            rows=rows,
+            scores=np.ones(len(rows), dtype=np.float32),
+            features={},
+            vector=None,
+            total=total,
+            next=encode_cursor(following, owner) if following else None,
+        )
+
+    def _hits(self, query: Query, page: _Page) -> Sequence[Hit]:
+        records = self._stores.catalog.records([int(row) for row in page.rows])
+        relevance = self._relevance(page)
+        hits: list[Hit] = []
+        for at, record in enumerate(records):
+            if record is None:
+                continue  # removed since the ranking was frozen
+            parts = {name: float(values[at]) for name, values in page.features.items()}
+            hits.append(
+                Hit(
+                    record=record,
+                    score=float(page.scores[at]),
+                    relevance=float(relevance[at]),
+                    parts=parts,
+                    why=self._why(query, record, parts),
+                    copies=max(0, sum(not source.is_vanished for source in record.sources) - 1),
+                )
+            )
+        return hits
+
+    def _why(self, query: Query, record: ImageRecord, parts: Mapping[str, float]) -> tuple[str, ...]:
+        if not query.match or parts.get("bm25", 0.0) <= 0:
+            return ()
+        return tuple(self._stores.texts.matched_terms(query.match, record.row))
+
+    def _relevance(self, page: _Page) -> NDArray[np.float32]:
+        cosines = page.features.get("cosine")
+        if cosines is None or page.vector is None:
+            return np.ones(len(page.rows), dtype=np.float32)
+        return self._sample().relevance(page.vector.vector, cosines)
+
+    def _sample(self) -> Background:
+        """Return the background, drawn with a fixed seed from the rows there are."""
+        rows = self._stores.catalog.state().rows
+        if self._background is not None and rows <= self._background[0] * BACKGROUND_GROWTH:
+            return self._background[1]
+        if rows < LEAST_SAMPLE:
+            return Background(np.empty((0, self._stores.vectors.dim), dtype=np.float32))
+        chosen = np.random.default_rng(0).choice(rows, min(rows, BACKGROUND_SIZE), replace=False)
+        vectors = self._stores.vectors.fetch(np.sort(chosen).astype(np.int64))
+        background = Background(vectors[np.any(vectors, axis=1)])
+        self._background = (rows, background)
+        return background
+
+    def _owner(self, query: Query) -> bytes:
+        images = [
+            f"{part.kind}:{part.reference}:{digest(part.data)}:{part.region}:{part.weight}"
+            for part in query.images
+        ]
+        texts = [f"{part.text}:{part.weight}" for part in query.texts]
+        return fingerprint(
+            self._index_id, self._stores.space, repr(query.match), repr(_stable(query)),
+            *texts, "|", *images,
+        )  # fmt: skip
+
+    def _explain(
+        self, query: Query, selection: Selection | None, page: _Page
+    ) -> Mapping[str, object]:
+        stats = self._stores.vectors.stats()
+        return {
+            "space": self._stores.space,
+            "vectors": {"kind": stats.kind, "rows": stats.rows, "sealed_rows": stats.sealed_rows},
+            "query_kind": page.vector.kind if page.vector else None,
+            "selected": selection.count if selection else None,
+            "words": query.match.words,
+            "phrases": list(query.match.phrases),
+            "excluded": list(query.match.excluded),
+            **self._ranker.explain(),
+        }
+
+
+def _stable(query: Query) -> list[str]:
+    """Return the filter's conditions as text that does not depend on set order."""
+    return [
+        f"{type(one).__name__}:{getattr(one, 'field', getattr(one, 'label', ''))}:"
+        f"{sorted(getattr(one, 'values', ()))}:{getattr(one, 'low', '')}:{getattr(one, 'high', '')}:"
+        f"{getattr(one, 'at_least', '')}:{getattr(one, 'at_most', '')}:{one.is_negated}"
+        for one in query.filter.conditions
+    ]
+
+
+def _check(query: Query) -> None:
+    if query.is_empty:
+        raise QueryError("nothing is asked", hint="give words, a picture or a filter")
+    if not 1 <= query.k <= MOST_HITS:
+        raise UsageError(f"k must lie between 1 and {MOST_HITS}, not {query.k}")

@@ -1,0 +1,74 @@
+"""The stores of one open index, and the work of keeping the derived ones complete."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from lookalike.engine.documents import document_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lookalike.domain.images import ImageRecord
+    from lookalike.ports.blobs import BlobStore
+    from lookalike.ports.catalog import Catalog
+    from lookalike.ports.filters import FilterIndex
+    from lookalike.ports.text import TextIndex
+    from lookalike.ports.vectors import VectorIndex
+
+REPLAY_CHUNK: Final = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """One set of open stores; `space` names the vectors that are searched."""
+
+    catalog: Catalog
+    filters: FilterIndex
+    texts: TextIndex
+    vectors: VectorIndex
+    blobs: BlobStore
+    space: str
+
+    def close(self) -> None:
+        """Close every store."""
+        for store in (self.vectors, self.texts, self.filters, self.catalog):
+            store.close()
+
+
+def replay(
+    catalog: Catalog,
+    *,
+    after: int,
+    on_put: Callable[[list[ImageRecord]], None],
+    on_remove: Callable[[np.ndarray], None],
+) -> int:
+    """Hand the last state of each row that the log names after a seq; return the seq reached."""
+    reached = after
+    while True:
+        changes = catalog.changes(after=reached, limit=REPLAY_CHUNK)
+        if not changes:
+            return reached
+        last = {change.row: change.op for change in changes}
+        put = [row for row, op in last.items() if op == "put"]
+        records = [record for record in catalog.records(put) if record is not None]
+        alive = {record.row for record in records}
+        gone = [row for row in last if row not in alive]
+        if records:
+            on_put(records)
+        if gone:
+            on_remove(np.asarray(gone, dtype=np.int64))
+        reached = changes[-1].seq
+
+
+def replay_texts(stores: Stores) -> int:
+    """Bring the text index up to the catalog, without committing it; return the seq reached."""
+    return replay(
+        stores.catalog,
+        after=stores.texts.seq,
+        on_put=lambda records: stores.texts.add([document_of(record) for record in records]),
+        on_remove=stores.texts.remove,
+    )

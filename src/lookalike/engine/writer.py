@@ -1,0 +1,177 @@
+"""The one writer of an index: the order of writes that makes an acknowledgement true.
+
+Vectors and columns are appended and synced, thumbnails put, then one catalog commit states the
+images, their sources and how long the files are valid: that commit is the acknowledgement. Text
+and bitmaps are derived from the catalog's log, and catch up when they were left behind.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from lookalike.domain.images import ImageId, ImageRecord, Row
+from lookalike.engine.stores import Stores, replay, replay_texts
+from lookalike.ports.catalog import Batch, Failure, NewImage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from lookalike.domain.arrays import FloatMatrix
+    from lookalike.domain.images import ImageFacts, Source
+
+TEXT_COMMIT_S: Final = 0.5
+"""A text commit waits at most so long behind the catalog's."""
+
+FILTER_SAVE_ROWS: Final = 5000
+"""Rows after which the derived bitmaps are saved, so that a reader's catch-up stays short."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedImage:
+    """A new image with everything that is written of it; `vector` is `(dim,)`."""
+
+    facts: ImageFacts
+    source: Source
+    vector: FloatMatrix = field(repr=False)
+    thumbnail: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class WriteBatch:
+    """What one commit adds."""
+
+    images: Sequence[PreparedImage] = ()
+    merged: Sequence[tuple[ImageId, Source]] = ()
+    failures: Sequence[Failure] = ()
+    vanished: Sequence[str] = ()
+    forgotten: Sequence[str] = ()
+
+    def __bool__(self) -> bool:
+        """Tell whether there is anything to write."""
+        return any((self.images, self.merged, self.failures, self.vanished, self.forgotten))
+
+
+def thumbnail_key(image: ImageId) -> str:
+    """Return the blob key of an image's thumbnail."""
+    return f"thumbnails/{image[:2]}/{image}"
+
+
+class Writer:
+    """Writes batches to a set of stores that were opened for writing under the index's lock."""
+
+    def __init__(
+        self,
+        stores: Stores,
+        *,
+        models: dict[str, str],
+        clock: Callable[[], float],
+        on_close: Callable[[], None],
+    ) -> None:
+        """Take over the stores and bring the derived ones up to the catalog."""
+        self._stores = stores
+        self._models = models
+        self._clock = clock
+        self._on_close = on_close
+        self._filters_seq = stores.filters.seq
+        self._rows_saved = stores.catalog.state().rows
+        self._text_committed = clock()
+        self.flush()
+
+    @property
+    def stores(self) -> Stores:
+        """The stores written to."""
+        return self._stores
+
+    def write(self, batch: WriteBatch) -> None:
+        """Write a batch; what it holds is acknowledged when this returns."""
+        stores = self._stores
+        first = stores.catalog.state().rows
+        total = first + len(batch.images)
+        if batch.images:
+            self._append(batch.images, first)
+        stores.catalog.commit(
+            Batch(
+                images=[
+                    NewImage(Row(first + at), image.facts, self._models)
+                    for at, image in enumerate(batch.images)
+                ],
+                sources=[
+                    *((image.facts.id, image.source) for image in batch.images),
+                    *batch.merged,
+                ],
+                failures=batch.failures,
+                vanished=batch.vanished,
+                forgotten=batch.forgotten,
+                rows=total,
+            )
+        )
+        stores.vectors.refresh(total)
+        stores.filters.refresh(total)
+        self._derive(is_text_due=self._clock() - self._text_committed >= TEXT_COMMIT_S)
+
+    def remove(self, ids: Sequence[ImageId], *, is_blocked: bool) -> int:
+        """Remove images everywhere and return how many there were."""
+        rows = self._stores.catalog.remove(ids, is_blocked=is_blocked)
+        for image in ids:
+            self._stores.blobs.delete(thumbnail_key(image))
+        self.flush()
+        return len(rows)
+
+    def flush(self) -> None:
+        """Make everything acknowledged searchable by words too."""
+        self._derive(is_text_due=True)
+
+    def optimize(self) -> None:
+        """Seal and merge what was appended."""
+        self.flush()
+        self._stores.vectors.optimize()
+        self._stores.texts.optimize()
+
+    def close(self) -> None:
+        """Finish the derived stores, close everything and give the lock back."""
+        try:
+            self.flush()
+            self._stores.filters.save(self._filters_seq)
+        finally:
+            self._stores.close()
+            self._on_close()
+
+    def _append(self, images: Sequence[PreparedImage], first: int) -> None:
+        stores = self._stores
+        rows = np.arange(first, first + len(images), dtype=np.int64)
+        stores.vectors.add(rows, np.stack([image.vector for image in images]))
+        now = self._clock()
+        stores.filters.append(
+            [
+                ImageRecord(Row(int(row)), image.facts, (image.source,), first_seen=now)
+                for row, image in zip(rows, images, strict=True)
+            ]
+        )
+        stores.vectors.flush()
+        stores.filters.flush()
+        stores.blobs.put_many(
+            {thumbnail_key(image.facts.id): image.thumbnail for image in images if image.thumbnail}
+        )
+
+    def _derive(self, *, is_text_due: bool) -> None:
+        stores = self._stores
+        self._filters_seq = replay(
+            stores.catalog,
+            after=self._filters_seq,
+            on_put=stores.filters.update,
+            on_remove=self._hide,
+        )
+        rows = stores.catalog.state().rows
+        if rows - self._rows_saved >= FILTER_SAVE_ROWS:
+            stores.filters.save(self._filters_seq)
+            self._rows_saved = rows
+        if is_text_due and stores.texts.seq < stores.catalog.state().seq:
+            stores.texts.commit(replay_texts(stores))
+            self._text_committed = self._clock()
+
+    def _hide(self, rows: np.ndarray) -> None:
+        self._stores.filters.remove(rows)
+        self._stores.vectors.remove(rows)

@@ -1,0 +1,1 @@
+"""From the bytes of a picture to everything that is read off its pixels."""

@@ -1,0 +1,224 @@
+"""The colours of a picture: CIELAB, a palette of at most six, and basic colour terms.
+
+Pixels are looked up in tables of 32 levels a channel, so that a picture costs a few
+indexing operations on a small version of itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookalike.domain.arrays import Pixels
+from lookalike.domain.images import COLOR_NAMES, PaletteColour
+from lookalike.imaging.colour_terms import name_colours
+
+FloatArray: TypeAlias = NDArray[np.float32]
+
+PALETTE_SIZE: Final = 6
+_LEVELS: Final = 32
+_COARSE_CELLS: Final = 4096
+_SWEEPS: Final = 2
+_MERGE_DISTANCE: Final = 12.0
+"""CIELAB distance under which two palette entries would look like one colour."""
+
+_MIN_WEIGHT: Final = 0.015
+_OPAQUE: Final = 128
+
+_TO_XYZ: Final = (
+    (0.4124564, 0.3575761, 0.1804375),
+    (0.2126729, 0.7151522, 0.0721750),
+    (0.0193339, 0.1191920, 0.9503041),
+)
+_WHITE_D65: Final = (0.95047, 1.0, 1.08883)
+
+TAG_SHARES: Final[dict[str, float]] = {
+    "black": 0.15,
+    "white": 0.08,
+    "grey": 0.30,
+    "red": 0.03,
+    "orange": 0.02,
+    "yellow": 0.03,
+    "green": 0.10,
+    "blue": 0.08,
+    "purple": 0.04,
+    "pink": 0.05,
+    "brown": 0.20,
+}
+"""The share of a picture, weighted towards its middle, from which a term is said of it."""
+
+_MONOCHROME_SHARE: Final = 0.03
+"""With less of all hues together than this, a picture is only black, white and grey."""
+
+_EDGE_WEIGHT: Final = 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class Colours:
+    """A picture's palette, most frequent first, and the basic colour terms said of it.
+
+    `shares` has the weighted share of each of `COLOR_NAMES`, for explanations.
+    """
+
+    palette: tuple[PaletteColour, ...]
+    tags: tuple[str, ...]
+    shares: tuple[float, ...]
+
+
+def srgb_to_lab(rgb: NDArray[np.generic]) -> FloatArray:
+    """Convert sRGB in 0 to 255, `(..., 3)`, to CIELAB (D65, 2°), `(..., 3)` float32.
+
+    IEC 61966-2-1 for the curve and the primaries, CIE 15:2004 for the rest.
+    """
+    coded = np.asarray(rgb, dtype=np.float64) / 255.0
+    linear = np.where(coded <= 0.04045, coded / 12.92, ((coded + 0.055) / 1.055) ** 2.4)
+    xyz = linear @ np.array(_TO_XYZ).T / np.array(_WHITE_D65)
+    curve = np.where(xyz > 216 / 24389, np.cbrt(xyz), (24389 / 27 * xyz + 16) / 116)
+    lab = np.empty_like(curve, dtype=np.float32)
+    lab[..., 0] = 116 * curve[..., 1] - 16
+    lab[..., 1] = 500 * (curve[..., 0] - curve[..., 1])
+    lab[..., 2] = 200 * (curve[..., 1] - curve[..., 2])
+    return lab
+
+
+def read_colours(pixels: Pixels, alpha: NDArray[np.uint8] | None = None) -> Colours:
+    """Return the palette and the colour terms of a small `(h, w, 3)` version of a picture.
+
+    Args:
+        pixels: sRGB, about 64 pixels a side; cost grows with their number.
+        alpha: `(h, w)`; pixels less than half opaque are not counted.
+    """
+    height, width = pixels.shape[:2]
+    weights = _middle_weights(height, width)
+    flat = pixels.reshape(-1, 3)
+    if alpha is not None:
+        seen = alpha.reshape(-1) >= _OPAQUE
+        flat, weights = flat[seen], weights[seen]
+        if len(flat) == 0:
+            return Colours((), (), (0.0,) * len(COLOR_NAMES))
+    levels = (flat.T >> 3).astype(np.int32, order="C")
+    codes = (levels[0] << 10) | (levels[1] << 5) | levels[2]
+    named = np.bincount(_term_table()[codes], weights=weights, minlength=len(COLOR_NAMES))
+    shares = named / named.sum()
+    return Colours(
+        palette=_palette(flat, levels),
+        tags=_tags(shares),
+        shares=tuple(shares.round(4).tolist()),
+    )
+
+
+def _tags(shares: NDArray[np.float64]) -> tuple[str, ...]:
+    """Return the terms whose share is large enough, the largest first."""
+    chromatic = float(shares[3:].sum())
+    order = np.argsort(-shares, kind="stable")
+    names = [COLOR_NAMES[i] for i in order]
+    if chromatic < _MONOCHROME_SHARE:
+        names = [name for name in names if name in {"black", "white", "grey"}]
+    by_name = dict(zip(COLOR_NAMES, shares.tolist(), strict=True))
+    tags = tuple(name for name in names if by_name[name] >= TAG_SHARES[name])
+    return tags or (names[0],)
+
+
+@lru_cache(maxsize=64)
+def _middle_weights(height: int, width: int) -> NDArray[np.float64]:
+    """Return a weight a pixel, 1 in the middle and less at the edges, `(height * width,)`.
+
+    What a picture is of stands near its middle more often than not.
+    """
+    y = np.abs(np.linspace(-1, 1, height))[:, None]
+    x = np.abs(np.linspace(-1, 1, width))[None, :]
+    weights = 1.0 - (1.0 - _EDGE_WEIGHT) * np.maximum(x, y) ** 2
+    return weights.reshape(-1)
+
+
+@lru_cache(maxsize=1)
+def _lab_table() -> FloatArray:
+    """Return the CIELAB of the middle of each of the 32768 cells, `(32768, 3)`."""
+    level = np.arange(_LEVELS) * 8 + 3.5
+    red, green, blue = np.meshgrid(level, level, level, indexing="ij")
+    return srgb_to_lab(np.stack((red, green, blue), axis=-1).reshape(-1, 3))
+
+
+@lru_cache(maxsize=1)
+def _term_table() -> NDArray[np.intp]:
+    """Return the index into `COLOR_NAMES` of each of the 32768 cells."""
+    return name_colours(_lab_table()).astype(np.intp)
+
+
+@lru_cache(maxsize=1)
+def _coarse_lab_table() -> FloatArray:
+    """Return the CIELAB of the middle of each of 16 × 16 × 16 cells, `(4096, 3)`."""
+    level = np.arange(16) * 16 + 7.5
+    red, green, blue = np.meshgrid(level, level, level, indexing="ij")
+    return srgb_to_lab(np.stack((red, green, blue), axis=-1).reshape(-1, 3))
+
+
+def _palette(flat: Pixels, levels: NDArray[np.int32]) -> tuple[PaletteColour, ...]:
+    """Cluster the colours by k-means in CIELAB from deterministic seeds.
+
+    Clustering sees cells of 16 levels a channel; the colours reported are the true means.
+    """
+    coarse = levels >> 1
+    codes = (coarse[0] << 8) | (coarse[1] << 4) | coarse[2]
+    counts = np.bincount(codes, minlength=_COARSE_CELLS)
+    cells = np.flatnonzero(counts)
+    points = _coarse_lab_table()[cells]
+    mass = counts[cells].astype(np.float32)
+    centres = _seeds(points, mass)
+    for _ in range(_SWEEPS):
+        centres = _means(points, mass, _nearest(points, centres), centres)
+    label = np.zeros(_COARSE_CELLS, dtype=np.int8)
+    label[cells] = _nearest(points, centres)
+    return _describe(flat, label[codes], len(centres))
+
+
+def _seeds(points: FloatArray, mass: FloatArray) -> FloatArray:
+    """Pick seeds one by one: heavy, and far from those picked already."""
+    squares = np.einsum("ij,ij->i", points, points)
+
+    def distances(index: int) -> FloatArray:
+        return squares - 2.0 * (points @ points[index]) + squares[index]
+
+    chosen = [int(mass.argmax())]
+    gap = distances(chosen[0])
+    root = np.sqrt(mass)
+    for _ in range(PALETTE_SIZE - 1):
+        best = int((gap * root).argmax())
+        if gap[best] < _MERGE_DISTANCE**2:
+            break
+        chosen.append(best)
+        gap = np.minimum(gap, distances(best))
+    return points[chosen]
+
+
+def _nearest(points: FloatArray, centres: FloatArray) -> NDArray[np.intp]:
+    """Return the index of the centre nearest to each point, `(n,)`."""
+    return (np.einsum("ij,ij->i", centres, centres) - 2.0 * (points @ centres.T)).argmin(axis=1)
+
+
+def _means(
+    points: FloatArray, mass: FloatArray, owner: NDArray[np.intp], centres: FloatArray
+) -> FloatArray:
+    """Return the weighted mean of each cluster; an empty one keeps its centre."""
+    member = (owner == np.arange(len(centres))[:, None]) * mass
+    total = member.sum(axis=1, keepdims=True)
+    return np.where(total > 0, (member @ points) / np.maximum(total, 1e-9), centres)
+
+
+def _describe(flat: Pixels, owner: NDArray[np.int8], count: int) -> tuple[PaletteColour, ...]:
+    """Turn clusters of pixels into palette entries by their true mean colour."""
+    member = (owner == np.arange(count, dtype=np.int8)[:, None]).astype(np.float32)
+    total = member.sum(axis=1)
+    kept = total >= _MIN_WEIGHT * len(flat)
+    means = (member[kept] @ flat.astype(np.float32)) / total[kept][:, None]
+    labs = srgb_to_lab(means).tolist()
+    shares = (total[kept] / len(flat)).tolist()
+    entries = [
+        PaletteColour((round(light, 2), round(a, 2), round(b, 2)), round(share, 4))
+        for (light, a, b), share in zip(labs, shares, strict=True)
+    ]
+    return tuple(sorted(entries, key=lambda entry: -entry.weight))

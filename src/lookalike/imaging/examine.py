@@ -1,0 +1,139 @@
+"""The one call that workers make: from a file's bytes to all that is read off its pixels.
+
+One decode; every further thing is made from the smallest version that is enough for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from PIL import Image
+
+from lookalike.domain.images import ImageFacts, image_id
+from lookalike.imaging.colour import Colours, read_colours
+from lookalike.imaging.decode import DecodeLimits, Picture, decode
+from lookalike.imaging.kind import classify
+from lookalike.imaging.phash import phash
+from lookalike.imaging.preprocess import crop_region, to_model_pixels
+from lookalike.imaging.thumbnails import THUMBNAIL_SIDE, thumbnail
+
+if TYPE_CHECKING:
+    from lookalike.domain.arrays import Pixels
+    from lookalike.domain.bundle import Preprocess
+    from lookalike.domain.queries import Region
+
+_DEFAULT_SHRINK: Final = 256
+_HASH_SIDE: Final = 64
+_COLOUR_GRID: Final = (48, 48)
+
+
+@dataclass(frozen=True, slots=True)
+class ExaminePlan:
+    """What to make of every picture; without `preprocess` no model pixels are made.
+
+    `shrink_to` is the least shorter side that decoding may shrink to; the default is what
+    the model and the thumbnail need.
+    """
+
+    preprocess: Preprocess | None = None
+    limits: DecodeLimits = field(default_factory=DecodeLimits)
+    thumbnail_side: int = THUMBNAIL_SIDE
+    shrink_to: int | None = None
+
+    @property
+    def decode_side(self) -> int:
+        """The shorter side that decoding must keep."""
+        if self.shrink_to is not None:
+            return self.shrink_to
+        return self.preprocess.size if self.preprocess else _DEFAULT_SHRINK
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What is known of a picture from its bytes.
+
+    `pixels` is `(size, size, 3)` uint8 for the encoder; `thumbnail` is a JPEG.
+    """
+
+    facts: ImageFacts
+    pixels: Pixels | None
+    thumbnail: bytes
+
+
+def examine(data: bytes, *, plan: ExaminePlan) -> Examined:
+    """Decode a picture once and read everything off it.
+
+    Raises:
+        ImageError: with a reason of `domain.reasons`; nothing else escapes.
+    """
+    picture = decode(data, limits=plan.limits, shrink_to=plan.decode_side)
+    pixels = to_model_pixels(picture, plan.preprocess) if plan.preprocess else None
+    return Examined(
+        facts=_facts(data, picture),
+        pixels=pixels,
+        thumbnail=thumbnail(picture, side=plan.thumbnail_side),
+    )
+
+
+def load_query_pixels(
+    data: bytes,
+    *,
+    preprocess: Preprocess,
+    limits: DecodeLimits | None = None,
+    region: Region | None = None,
+) -> Pixels:
+    """Return the model's pixels of a picture to search with, or of a region of it.
+
+    Raises:
+        ImageError: the picture is refused.
+        UsageError: the region does not lie inside the picture.
+    """
+    if region is None:
+        picture = decode(data, limits=limits, shrink_to=preprocess.size)
+        return to_model_pixels(picture, preprocess)
+    smallest = min(max(region[2], 0.05), max(region[3], 0.05), 1.0)
+    picture = decode(data, limits=limits, shrink_to=int(preprocess.size / smallest))
+    return to_model_pixels(crop_region(picture, region), preprocess)
+
+
+def _facts(data: bytes, picture: Picture) -> ImageFacts:
+    """Read kind, colours and hash off the decoded picture."""
+    image = picture.pixels
+    small = _reduce_to(image, _HASH_SIDE)
+    colours = _colours(small, picture.alpha)
+    bits, quality = phash(small)
+    return ImageFacts(
+        id=image_id(data),
+        width=picture.width,
+        height=picture.height,
+        bytes=len(data),
+        format=picture.format,
+        frames=picture.frames,
+        kind=classify(image).name,
+        is_animated=picture.is_animated,
+        is_transparent=picture.is_transparent,
+        taken=picture.metadata.taken,
+        palette=colours.palette,
+        color_tags=colours.tags,
+        phash=bits,
+        phash_quality=quality,
+        licence=picture.metadata.licence,
+        embedded_text=picture.metadata.text,
+    )
+
+
+def _reduce_to(image: Image.Image, side: int) -> Image.Image:
+    """Shrink each side by its own whole factor, to no less than `side`."""
+    factors = (max(image.width // side, 1), max(image.height // side, 1))
+    return image if factors == (1, 1) else image.reduce(factors)
+
+
+def _colours(small: Image.Image, alpha: Image.Image | None) -> Colours:
+    """Point-sample a version that is already averaged; a fixed size keeps the cost fixed."""
+    sample = np.asarray(small.resize(_COLOUR_GRID, Image.Resampling.NEAREST))
+    if alpha is None:
+        return read_colours(sample)
+    mask = _reduce_to(alpha, _HASH_SIDE).resize(_COLOUR_GRID, Image.Resampling.NEAREST)
+    return read_colours(sample, np.asarray(mask))

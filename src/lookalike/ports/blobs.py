@@ -1,0 +1,38 @@
+"""The port of blob stores: thumbnails, originals, model versions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+
+class BlobStore(Protocol):
+    """Bytes by key (`thumbnails/ab/abcd….webp`); a put is whole or not at all."""
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write or replace a blob."""
+        ...
+
+    def put_many(self, blobs: Mapping[str, bytes]) -> None:
+        """Write several blobs."""
+        ...
+
+    def get(self, key: str) -> bytes | None:
+        """Return a blob, or None."""
+        ...
+
+    def has(self, key: str) -> bool:
+        """Tell whether the blob exists."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Delete a blob; an unknown key does nothing."""
+        ...
+
+    def keys(self, prefix: str = "") -> Iterator[str]:
+        """Yield the keys that begin with `prefix`."""
+        ...
+
+    def bytes_used(self) -> int:
+        """Return the sum of the blobs' sizes."""
+        ...

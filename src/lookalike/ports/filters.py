@@ -1,0 +1,56 @@
+"""The port that turns filters into rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from lookalike.domain.arrays import RowArray
+from lookalike.domain.filters import Filter
+from lookalike.domain.hits import Selection
+from lookalike.domain.images import ImageRecord
+
+
+class FilterIndex(Protocol):
+    """Filterable fields by row; agrees with `domain.filters.matches` on every record."""
+
+    def append(self, records: Sequence[ImageRecord]) -> None:
+        """Write the fixed fields of new images at their rows; durable after `flush`."""
+        ...
+
+    def update(self, records: Sequence[ImageRecord]) -> None:
+        """Take over fields that later sources changed (sites, licences, dates, objects)."""
+        ...
+
+    def remove(self, rows: RowArray) -> None:
+        """Take rows out of every selection."""
+        ...
+
+    def flush(self) -> None:
+        """Make appended fields durable."""
+        ...
+
+    def refresh(self, rows: int) -> None:
+        """Show every row below `rows`, which the catalog has committed, and none above it."""
+        ...
+
+    def save(self, seq: int) -> None:
+        """Write what is derived (bitmaps) with the log's seq it is complete to."""
+        ...
+
+    @property
+    def seq(self) -> int:
+        """The log's seq up to which derived fields are complete."""
+        ...
+
+    def select(self, filter_: Filter) -> Selection:
+        """Return the live rows that meet a filter; an empty filter selects every live row."""
+        ...
+
+    def facets(self, selection: Selection) -> Mapping[str, Mapping[str, int]]:
+        """Count type, color, licence, aspect and size words over a selection."""
+        ...
+
+    def close(self) -> None:
+        """Release the files."""
+        ...

@@ -1,0 +1,95 @@
+"""The port of text indexes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from lookalike.domain.arrays import FloatMatrix, RowArray
+from lookalike.domain.hits import RowHits, Selection
+from lookalike.domain.queries import TextMatch
+
+
+@dataclass(frozen=True, slots=True)
+class TextDocument:
+    """The words known of one image, a field per kind of text."""
+
+    row: int
+    alt_text: str = ""
+    caption: str = ""
+    title: str = ""
+    page_text: str = ""
+    ocr_text: str = ""
+    labels: str = ""
+    colors: str = ""
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """A word of the query that the index does not know, and the near one it does."""
+
+    word: str
+    replacement: str
+
+
+class TextIndex(Protocol):
+    """Words by row, scored by BM25 (higher is better).
+
+    Promises: at most k hits, none twice; ties broken by rising row; adding a row again
+    replaces it; removing an unknown row does nothing; only Lookalike's errors escape.
+    """
+
+    def __len__(self) -> int:
+        """Return how many rows can be found."""
+        ...
+
+    def add(self, documents: Sequence[TextDocument]) -> None:
+        """Add or replace documents; visible and durable after `commit`."""
+        ...
+
+    def remove(self, rows: RowArray) -> None:
+        """Remove rows; gone after `commit`."""
+        ...
+
+    def commit(self, seq: int) -> None:
+        """Make everything so far durable and visible, and remember the log's seq."""
+        ...
+
+    @property
+    def seq(self) -> int:
+        """The log's seq up to which this index is complete."""
+        ...
+
+    def refresh(self) -> None:
+        """See what another process committed."""
+        ...
+
+    def search(self, match: TextMatch, *, k: int, selection: Selection | None = None) -> RowHits:
+        """Return the best k rows as `(1, k)`; k hits come back whenever k selected rows match."""
+        ...
+
+    def score(self, match: TextMatch, rows: RowArray) -> FloatMatrix:
+        """Return `(n,)` scores of the rows, equal to `search`'s; 0 where a row does not match."""
+        ...
+
+    def correct(self, words: str) -> Sequence[Correction]:
+        """Return corrections of misspelt words from the index's own vocabulary."""
+        ...
+
+    def suggest(self, prefix: str, *, limit: int = 8) -> Sequence[str]:
+        """Return frequent terms of the index that begin with `prefix`."""
+        ...
+
+    def matched_terms(self, match: TextMatch, row: int) -> Sequence[str]:
+        """Return `field:term` for each query term that a row holds, for explanations."""
+        ...
+
+    def optimize(self) -> None:
+        """Merge segments and drop what was removed."""
+        ...
+
+    def close(self) -> None:
+        """Release files and locks."""
+        ...

@@ -1,0 +1,57 @@
+"""Reciprocal rank fusion: the order used until a ranker has been learned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lookalike.ports.ranker import Features
+
+DEFAULT_WEIGHTS: Final[Mapping[str, float]] = {"bm25": 1.0, "cosine": 1.0}
+
+
+@dataclass(frozen=True, slots=True)
+class ReciprocalRankFusion:
+    """RRF (Cormack, Clarke and Büttcher 2009): the sum of weight / (rrf_k + rank) over features.
+
+    Ranks begin at 1; equal values share the best of their ranks. BM25 counts only where words
+    matched (a score above zero), the cosine always. A feature that is NaN adds nothing. The
+    result is divided by its greatest possible value, so that scores lie in [0, 1].
+    """
+
+    rrf_k: float = 60.0
+    weights: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_WEIGHTS))
+    name: str = "rrf"
+
+    def score(self, features: Features) -> NDArray[np.float32]:
+        """Return `(n,)` fused scores in [0, 1]."""
+        sizes = {values.shape[0] for values in features.values()}
+        total = np.zeros(sizes.pop() if sizes else 0, dtype=np.float64)
+        best = 0.0
+        for name, weight in self.weights.items():
+            values = features.get(name)
+            if values is None or weight <= 0:
+                continue
+            counts = np.isfinite(values) & ((values > 0) if name == "bm25" else True)
+            if not counts.any():
+                continue
+            best += weight / (self.rrf_k + 1)
+            ranks = competition_ranks(values[counts])
+            total[counts] += weight / (self.rrf_k + ranks)
+        return (total / best if best else total).astype(np.float32)
+
+    def explain(self) -> Mapping[str, object]:
+        """Return the constant and the weights."""
+        return {"ranker": self.name, "rrf_k": self.rrf_k, "weights": dict(self.weights)}
+
+
+def competition_ranks(values: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return 1-based ranks of `(n,)` values, the highest first; equal values share the best rank."""
+    falling = -values.astype(np.float64)
+    return np.searchsorted(np.sort(falling), falling, side="left").astype(np.int64) + 1

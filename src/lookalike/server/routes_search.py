@@ -1,0 +1,163 @@
+"""Routes that search: by words, by picture, and what completes a query."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Request
+from fastapi import Query as Parameter
+from fastapi.responses import JSONResponse, Response
+
+from lookalike.domain.answers import result_json
+from lookalike.domain.images import image_id
+from lookalike.server.bodies import JSON, media_type, read_json, read_upload
+from lookalike.server.context import Context, Shared
+from lookalike.server.errors import UnsupportedBodyError
+from lookalike.server.media import safe_type_of
+from lookalike.server.openapi import FILTER_PARAMETERS, FORM_OR_URL, JSON_SEARCH, JSON_URL, errors
+from lookalike.server.queries import (
+    Paging,
+    build_query,
+    data_part,
+    paging,
+    query_of_body,
+    read_filters,
+    read_region,
+)
+from lookalike.server.schemas import SearchAnswer, SearchRequest, SuggestAnswer, UrlRequest
+
+if TYPE_CHECKING:
+    from lookalike.domain.hits import SearchResult
+    from lookalike.domain.queries import Query
+
+router = APIRouter(prefix="/v1", tags=["search"])
+
+COPY_COSINE: Final = 0.97
+"""A whole picture this near to the asked one is held for a copy (the balanced rule's bound)."""
+
+_PAGING: Final = frozenset({"k", "cursor", "explain"})
+Page = Annotated[Paging, Depends(paging)]
+
+
+@router.get(
+    "/search",
+    response_model=SearchAnswer,
+    responses=errors(400, 422, 503),
+    openapi_extra={"parameters": FILTER_PARAMETERS},
+    summary="Search by words in the query language",
+)
+async def search_words(
+    request: Request,
+    context: Shared,
+    page: Page,
+    q: Annotated[str, Parameter(description="The query language.", examples=["dog beach"])] = "",
+) -> Response:
+    """Search by words, filters, and `img:` with the id of an image."""
+    options = read_filters(request, others=_PAGING | {"q"})
+    query = await context.call(build_query, context, q, options=options, page=page)
+    return await answer(context, query)
+
+
+@router.post(
+    "/search",
+    response_model=SearchAnswer,
+    responses=errors(400, 404, 413, 415, 422, 503),
+    openapi_extra=JSON_SEARCH,
+    summary="Search by words, pictures, regions and weights",
+)
+async def search_parts(request: Request, context: Shared) -> Response:
+    """Search by everything at once; pictures are ids, URLs or base64."""
+    read_filters(request, others=frozenset())
+    body = await read_json(request, SearchRequest, context.settings)
+    query = await context.call(query_of_body, context, body)
+    return await answer(context, query)
+
+
+@router.post(
+    "/search/image",
+    response_model=SearchAnswer,
+    responses=errors(400, 413, 415, 422, 503),
+    openapi_extra=FORM_OR_URL | {"parameters": FILTER_PARAMETERS},
+    summary="Search by an uploaded picture or a URL",
+)
+async def search_image(
+    request: Request,
+    context: Shared,
+    page: Page,
+    region: Annotated[
+        str | None, Parameter(description="x,y,w,h as fractions.", examples=["0.1,0.2,0.5,0.5"])
+    ] = None,
+    text: Annotated[str, Parameter(description="Words beside the picture.")] = "",
+) -> Response:
+    """Search by one picture, or a region of it, with words and filters beside it."""
+    options = read_filters(request, others=_PAGING | {"region", "text"})
+    box = read_region(region)
+    if media_type(request) == JSON:
+        wanted = await read_json(request, UrlRequest, context.settings)
+        data = await context.call(context.fetcher.fetch, wanted.url)
+    else:
+        data = (await read_upload(request, context.settings)).data
+    images = [data_part(data, box)]
+    query = await context.call(
+        build_query, context, text, options=options, page=page, images=images
+    )
+    return await answer(context, query)
+
+
+@router.post(
+    "/fetch",
+    response_class=Response,
+    responses={200: {"content": {"image/*": {}}}, **errors(400, 413, 415, 422)},
+    openapi_extra=JSON_URL,
+    summary="Fetch a picture from the web under guard",
+)
+async def fetch(request: Request, context: Shared) -> Response:
+    """Return a picture's bytes, so that the page can show and crop what is then searched for."""
+    wanted = await read_json(request, UrlRequest, context.settings)
+    data = await context.call(context.fetcher.fetch, wanted.url)
+    media = safe_type_of(data)
+    if media is None:
+        raise UnsupportedBodyError("the URL leads to no picture", hint="give a picture's own URL")
+    return Response(data, media_type=media, headers={"cache-control": "no-store"})
+
+
+@router.get(
+    "/suggest",
+    response_model=SuggestAnswer,
+    responses=errors(422, 503),
+    summary="Complete what is being typed",
+)
+async def suggest(
+    context: Shared,
+    q: Annotated[str, Parameter(max_length=200, examples=["bea"])],
+    limit: Annotated[int, Parameter(ge=1, le=20)] = 8,
+) -> Response:
+    """Return words of the index that begin as `q` does."""
+    found = await context.call(context.engine.suggest, q, limit=limit) if q.strip() else ()
+    return JSONResponse({"suggestions": list(found)})
+
+
+async def answer(context: Context, query: Query) -> Response:
+    """Search in a thread, count it, and give the one JSON form."""
+    result = await context.call(context.engine.search, query)
+    result = result if result.query_id else replace(result, query_id=uuid.uuid4().hex)
+    context.metrics.observe_search(result)
+    return JSONResponse(_marked(result, query))
+
+
+def _marked(result: SearchResult, query: Query) -> dict[str, Any]:
+    """Return the answer with each hit marked that is the asked picture itself or near to it."""
+    body = result_json(result)
+    images = query.images
+    if len(images) != 1 or images[0].region or query.texts:
+        return body
+    own = image_id(images[0].data) if images[0].data else images[0].reference
+    for hit in body["hits"]:
+        cosine = hit["parts"].get("cosine", 0.0)
+        if hit["id"] == own:
+            hit["copy_of"] = {"reason": "the same file", "cosine": cosine}
+        elif cosine >= COPY_COSINE:
+            hit["copy_of"] = {"reason": "nearly the same picture", "cosine": cosine}
+    return body

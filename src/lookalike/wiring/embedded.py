@@ -1,0 +1,221 @@
+"""The embedded deployment: one folder, opened as an engine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from lookalike.adapters.blobs_obstore import ObstoreBlobStore
+from lookalike.adapters.bundle_files import load_bundle, packaged_names
+from lookalike.adapters.catalog_sqlite import SqliteCatalog
+from lookalike.adapters.encoder_onnx import OnnxEncoder
+from lookalike.adapters.fetch_http import FetchPolicy, GuardedFetcher
+from lookalike.adapters.filters_columns import ColumnsFilterIndex
+from lookalike.adapters.lock_file import WriterLock
+from lookalike.adapters.text_tantivy import TantivyTextIndex
+from lookalike.adapters.vectors_faiss import FaissVectorIndex
+from lookalike.domain.errors import (
+    EncoderMismatchError,
+    IndexCorruptError,
+    StoreError,
+    UsageError,
+)
+from lookalike.engine.engine import Engine, EngineParts
+from lookalike.engine.stores import Stores
+from lookalike.imaging.decode import DecodeLimits
+from lookalike.settings import DEFAULT_BUNDLE, Settings, load_settings
+from lookalike.wiring.manifest import FILE_NAME, Manifest, SpaceEntry, read_manifest, write_manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lookalike.ports.encoder import Encoder
+
+LOCK_WAIT_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class OpenOptions:
+    """How an index is opened.
+
+    `encoder` names the bundle of a new index, or must agree with the one there is; `dim` makes a
+    new index for ready vectors without an encoder; `is_serving` decodes query pictures in
+    processes of their own.
+    """
+
+    encoder: str | None = None
+    dim: int | None = None
+    is_creating: bool = False
+    is_serving: bool = False
+
+
+def open_index(
+    folder: str | os.PathLike[str],
+    options: OpenOptions | None = None,
+    settings: Settings | None = None,
+) -> Engine:
+    """Open an index folder as an engine, making it first when the options say so.
+
+    Raises:
+        IndexMissingError: there is no index and none is to be made.
+        IndexFormatError: a newer version wrote it.
+        EncoderMismatchError: another encoder than asked for filled it.
+        BundleError: its encoder cannot be loaded.
+    """
+    options = options or OpenOptions()
+    settings = settings or load_settings()
+    root = Path(folder).expanduser().absolute()
+    if options.is_creating and not (root / FILE_NAME).exists():
+        _create(root, options, settings)
+    manifest = read_manifest(root)
+    encoder = _encoder(manifest, options, settings)
+    opener = _Opener(root, manifest, settings)
+    return Engine(
+        EngineParts(
+            location=str(root),
+            index_id=manifest.id,
+            reader=opener.open(is_writer=False),
+            open_writer=opener.open_writer,
+            encoder=encoder,
+            fetcher=GuardedFetcher(FetchPolicy(allow=settings.allow_hosts)),
+            bytes_used=lambda: folder_bytes(root),
+            reports=root / "reports",
+            limits=_limits(settings),
+            decode_workers=settings.decoders,
+            is_isolating_queries=options.is_serving,
+        )
+    )
+
+
+def is_index(folder: Path) -> bool:
+    """Tell whether a folder holds an index."""
+    return (folder / FILE_NAME).is_file()
+
+
+def folder_bytes(root: Path) -> int:
+    """Return the sum of the sizes of the files below a folder."""
+    total = 0
+    for where, _, names in os.walk(root):
+        for name in names:
+            try:
+                total += (Path(where) / name).lstat().st_size
+            except FileNotFoundError:
+                continue  # a segment that was just replaced
+    return total
+
+
+def _create(root: Path, options: OpenOptions, settings: Settings) -> None:
+    if root.exists() and not root.is_dir():
+        raise UsageError(f"{root} is a file", hint="name a folder for the index")
+    if root.is_dir() and any(entry.name != "index.lock" for entry in root.iterdir()):
+        raise UsageError(
+            f"{root} is not empty and is no index", hint="name a new folder for the index"
+        )
+    wanted = options.encoder or settings.encoder
+    if wanted is None and options.dim is not None:
+        space = SpaceEntry("external", options.dim)
+    else:
+        bundle = load_bundle(wanted or DEFAULT_BUNDLE)
+        name = bundle.name if bundle.name in packaged_names() else str(bundle.root)
+        space = SpaceEntry(bundle.name, bundle.dim, name, bundle.fingerprint)
+    if options.dim is not None and options.dim != space.dim:
+        raise EncoderMismatchError(
+            f"the vectors have {options.dim} numbers, the encoder {space.name} makes {space.dim}",
+            hint="name the encoder that made them, or leave --encoder out",
+        )
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        write_manifest(root, Manifest(space))
+    except OSError as error:
+        raise StoreError(f"cannot make an index in {root}: {error.strerror}") from error
+
+
+def _encoder(manifest: Manifest, options: OpenOptions, settings: Settings) -> Encoder | None:
+    space = manifest.space
+    if options.dim is not None and options.dim != space.dim:
+        raise EncoderMismatchError(
+            f"the vectors have {options.dim} numbers, this index holds {space.dim}",
+            hint="index them into a folder of their own",
+        )
+    if options.encoder is not None:
+        wanted = load_bundle(options.encoder)
+        if wanted.fingerprint != space.fingerprint:
+            raise EncoderMismatchError(
+                f"this index was filled by {space.bundle or 'ready vectors'}, not by {wanted.name}",
+                hint="one index holds the vectors of one encoder: index into a new folder",
+            )
+    if not space.bundle:
+        return None
+    bundle = load_bundle(space.bundle)
+    if bundle.fingerprint != space.fingerprint:
+        raise EncoderMismatchError(
+            f"the bundle {space.bundle} is not the one that filled this index",
+            hint="its vectors would not compare: index the pictures into a new folder",
+        )
+    return OnnxEncoder(bundle, threads=settings.threads)
+
+
+def _limits(settings: Settings) -> DecodeLimits:
+    usual = DecodeLimits()
+    return replace(
+        usual,
+        max_bytes=settings.max_bytes or usual.max_bytes,
+        max_pixels=settings.max_pixels or usual.max_pixels,
+    )
+
+
+class _Opener:
+    """Opens sets of stores of one index folder."""
+
+    def __init__(self, root: Path, manifest: Manifest, settings: Settings) -> None:
+        self._root = root
+        self._manifest = manifest
+        self._settings = settings
+
+    def open(self, *, is_writer: bool) -> Stores:
+        root, space = self._root, self._manifest.space
+        catalog = SqliteCatalog.open(root / "catalog.sqlite", is_writer=is_writer, clock=time.time)
+        rows = catalog.state().rows
+        filters = ColumnsFilterIndex.open(root / "columns", rows=rows, is_writer=is_writer)
+        vectors = FaissVectorIndex.open(
+            root / "spaces" / space.name,
+            dim=space.dim,
+            rows=rows,
+            removed=np.asarray(catalog.removed_rows(), dtype=np.int64),
+            is_writer=is_writer,
+        )
+        return Stores(
+            catalog=catalog,
+            filters=filters,
+            texts=self._texts(is_writer=is_writer),
+            vectors=vectors,
+            blobs=ObstoreBlobStore((root / "blobs").as_uri()),
+            space=space.name,
+        )
+
+    def open_writer(self) -> tuple[Stores, Callable[[], None]]:
+        lock = WriterLock(self._root / "index.lock")
+        lock.acquire(timeout_s=LOCK_WAIT_S)
+        try:
+            return self.open(is_writer=True), lock.release
+        except BaseException:
+            lock.release()
+            raise
+
+    def _texts(self, *, is_writer: bool) -> TantivyTextIndex:
+        folder = self._root / "text"
+        try:
+            return TantivyTextIndex.open(folder, is_writer=is_writer)
+        except IndexCorruptError:
+            if not is_writer:
+                raise
+            shutil.rmtree(folder)  # derived: the log fills it again
+            return TantivyTextIndex.open(folder, is_writer=True)
+
+

@@ -1,0 +1,129 @@
+"""Which source a word on the command line means, and watching folders."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol
+
+from lookalike.adapters.source_embeddings import EmbeddingsSource
+from lookalike.adapters.source_folder import FilesSource, FolderSource, GlobSource
+from lookalike.adapters.source_shards import ShardSource
+from lookalike.adapters.source_table import TableSource
+from lookalike.adapters.source_urls import UrlListSource, UrlSource
+from lookalike.adapters.source_watch import watch_folder
+from lookalike.domain import reasons
+from lookalike.domain.errors import SourceError, UsageError
+from lookalike.ports.source import error_item
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterator, Sequence
+
+    from lookalike.ports.source import PictureSource, SourceItem
+
+
+class _Kind(Protocol):
+    def __call__(self, text: str, /) -> PictureSource: ...
+
+    def accepts(self, text: str) -> bool: ...
+
+
+_KINDS: Final[tuple[_Kind, ...]] = (
+    UrlSource,
+    EmbeddingsSource,
+    ShardSource,
+    TableSource,
+    UrlListSource,
+)
+"""Tried in this order, before files, folders and patterns."""
+
+
+def open_sources(names: Sequence[str], index: str | os.PathLike[str]) -> list[PictureSource]:
+    """Return the source that each name means; the index's own folder is left out of every listing.
+
+    Raises:
+        SourceError: a name means nothing that is there.
+        UsageError: the index itself was named.
+    """
+    skip = (Path(index).expanduser().absolute(),)
+    return [_open(name, skip) for name in names]
+
+
+def ready_dim(sources: Sequence[PictureSource]) -> int | None:
+    """Return the width of the ready vectors that the sources bring, or None for plain pictures."""
+    widths = {source.dim for source in sources if isinstance(source, EmbeddingsSource)}
+    is_mixed = any(not isinstance(source, EmbeddingsSource) for source in sources)
+    if not widths:
+        return None
+    if len(widths) > 1 or is_mixed:
+        raise UsageError(
+            "ready vectors of one width go into an index alone",
+            hint="index pictures and vectors, or vectors of two encoders, in separate runs",
+        )
+    return widths.pop()
+
+
+def watch_sources(
+    names: Sequence[str], index: str | os.PathLike[str], stop: threading.Event
+) -> Iterator[list[PictureSource]]:
+    """Yield what to index each time that something in the named folders changes."""
+    folders = [name for name in names if FolderSource.accepts(name)]
+    if len(folders) < len(names):
+        raise UsageError("only folders can be watched", hint="leave --watch out for other sources")
+    skip = (Path(index).expanduser().absolute(),)
+    for batch in watch_folder(folders, stop, skip=skip):
+        if batch.is_rescan_due:
+            yield [FolderSource(folder, skip=skip) for folder in folders]
+            continue
+        sources: list[PictureSource] = []
+        if batch.changed:
+            sources.append(FilesSource(batch.changed, name="changed files"))
+        if batch.deleted:
+            sources.append(_Gone(batch.deleted))
+        if sources:
+            yield sources
+
+
+class _Gone:
+    """Uris whose files were deleted while they were watched."""
+
+    def __init__(self, uris: Sequence[str]) -> None:
+        self._uris = uris
+
+    @property
+    def name(self) -> str:
+        """A fixed name."""
+        return "deleted files"
+
+    @property
+    def prefix(self) -> str | None:
+        """No uri is covered whole."""
+        return None
+
+    def count(self) -> int | None:
+        """How many there are."""
+        return len(self._uris)
+
+    def items(self) -> Iterator[SourceItem]:
+        """Yield each as vanished."""
+        for uri in self._uris:
+            yield error_item(uri, reasons.VANISHED, "deleted")
+
+
+def _open(name: str, skip: tuple[Path, ...]) -> PictureSource:
+    if Path(name).expanduser().absolute() in skip:
+        raise UsageError(f"{name} is the index itself", hint="name the pictures' folder")
+    for kind in _KINDS:
+        if kind.accepts(name):
+            return kind(name)
+    if FolderSource.accepts(name):
+        return FolderSource(name, skip=skip)
+    if FilesSource.accepts(name):
+        return FilesSource([name], name=name)
+    if GlobSource.accepts(name):
+        return GlobSource(name, skip=skip)
+    raise SourceError(
+        f"there is no {name}",
+        hint="name a folder, a file, a quoted pattern, a table, tar shards or a URL",
+    )

@@ -1,0 +1,1 @@
+"""Checks and generators for this repository; none of it ships in the package."""
