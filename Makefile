@@ -10,6 +10,7 @@ RUNTIME := $(VENV)/.runtime-installed
 DEV := $(VENV)/.dev-installed
 BENCH := $(VENV)/.bench-installed
 DATA ?=
+PYTHON ?=
 PYTEST_ARGS ?=
 
 help: ## List the recipes
@@ -31,14 +32,18 @@ fix: $(RUNTIME) $(DEV) ## Apply the automatic fixes, and write the generated doc
 	$(BIN)/ruff format .
 	$(BIN)/python -m tools.attribution --write
 	$(BIN)/python -m tools.cli_help --write
+	$(BIN)/python -m tools.decisions --write
 	$(BIN)/python -m tools.figures --write
 
-bench: $(RUNTIME) $(DEV) $(BENCH) ## Measure speed beside the peers (writes bench/results)
-	$(BIN)/python bench/run.py
+bench: $(RUNTIME) $(DEV) $(BENCH) ## Measure speed beside the peers (writes bench/*.json)
+	@set -e; for script in bench/*.py; do echo "── $$script"; $(BIN)/python "$$script"; done
 
 eval: $(RUNTIME) $(DEV) ## Measure quality on the datasets in DATA=folder (writes eval)
 	@test -n "$(DATA)" || { echo "Say where the datasets are: make eval DATA=folder (docs/evaluation.md)"; exit 2; }
-	$(BIN)/python eval/run.py "$(DATA)"
+	$(BIN)/lookalike eval "$(DATA)/flickr8k" --split dev --out eval/flickr8k-dev.json
+	$(BIN)/lookalike eval "$(DATA)/coco" --out eval/coco.json
+	$(BIN)/lookalike eval "$(DATA)/imagenet-sample" --out eval/imagenet-sample.json
+	$(BIN)/python -m tools.figures --write
 
 lock: $(BIN)/uv ## Resolve requirements/*.txt anew from pyproject.toml
 	tools/lock.sh
@@ -48,7 +53,7 @@ clean: ## Remove what the recipes made, the environment too
 	find src tests tools training bench demo eval -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 $(BIN)/python:
-	@sh tools/make_venv.sh $(VENV)
+	@PYTHON="$(PYTHON)" sh tools/make_venv.sh $(VENV)
 
 $(UV): requirements/bootstrap.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt

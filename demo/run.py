@@ -26,6 +26,8 @@ SAMPLES = ROOT / "samples" / "samples.jsonl"
 OUT = ROOT / ".demo"
 INDEX = OUT / "samples.index"
 SHEET = OUT / "hits.png"
+WORDS = "two men riding horses on the beach"
+FILTERED = "mountains color:blue aspect:wide licence:open"
 COMMAND = [sys.executable, "-m", "lookalike"]
 
 
@@ -40,14 +42,11 @@ def main() -> int:
     done = subprocess.run([*COMMAND, "index", str(SAMPLES), "--index", str(INDEX)], check=False)
     if done.returncode not in {0, 1}:
         return done.returncode
-    altered = alter(sample_to_alter(), OUT / "altered.jpg")
+    original = sample_to_alter()
+    altered = alter(original, OUT / "altered.jpg")
     asked = [
-        ("words", "a dog on a beach", parse_query("a dog on a beach", k=6)),
-        (
-            "words with filters",
-            "a building color:blue aspect:wide licence:open",
-            parse_query("a building color:blue aspect:wide licence:open", k=6),
-        ),
+        ("words", WORDS, parse_query(WORDS, k=6)),
+        ("words with filters", FILTERED, parse_query(FILTERED, k=6)),
         (
             "an altered copy of a photograph",
             f"similar {altered.relative_to(ROOT)}",
@@ -61,6 +60,9 @@ def main() -> int:
             result = engine.search(replace(query, source=words))
             print_result(result, is_explained=False)
             sections.append((f"{title}: {words}", result))
+        first = sections[-1][1].hits[0].record.location
+        verdict = "found" if Path(first) == original else "NOT found"
+        out.print(f"the copy was made of {original.relative_to(ROOT)}: {verdict}")
         write_sheet(engine, sections, SHEET)
     out.rule("done")
     out.print(f"{time.monotonic() - began:.0f} s from the first photograph to the last hit")
@@ -69,7 +71,7 @@ def main() -> int:
         "open the page: [bold].venv/bin/lookalike serve "
         f"--index {INDEX.relative_to(ROOT)}[/bold], then http://127.0.0.1:8080"
     )
-    return 0 if all(result.hits for _, result in sections) else 1
+    return 0 if all(result.hits for _, result in sections) and verdict == "found" else 1
 
 
 def sample_to_alter() -> Path:

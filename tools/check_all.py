@@ -25,6 +25,7 @@ CHECKS: dict[str, list[str]] = {
     "sizes": [PYTHON, "-m", "tools.check_sizes"],
     "attribution": [PYTHON, "-m", "tools.attribution", "--check"],
     "help": [PYTHON, "-m", "tools.cli_help", "--check"],
+    "decisions": [PYTHON, "-m", "tools.decisions", "--check"],
     "figures": [PYTHON, "-m", "tools.figures", "--check"],
     "docs": [PYTHON, "-m", "tools.check_docs"],
 }

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from lookalike.settings import VARIABLES
 from tools.cli_help import load_command, options_of, subcommands
 from tools.repository import ROOT, list_files, relative
 
@@ -104,9 +105,21 @@ def _fault_of(words: Iterable[str], command: Any) -> str | None:
     return None
 
 
+def find_undocumented_settings() -> Iterator[str]:
+    """Yield variables that are read but not described in the README, and the other way round."""
+    described = set(re.findall(r"^\| `(LOOKALIKE_\w+)` \|", _read_readme(), re.MULTILINE))
+    for name in sorted(set(VARIABLES) ^ described):
+        state = "not described" if name in VARIABLES else "described, but not read"
+        yield f"README.md: {name} is {state}"
+
+
+def _read_readme() -> str:
+    return (ROOT / "README.md").read_text(encoding="utf-8")
+
+
 def main() -> int:
     """Check every document and every file of text."""
-    faults: list[str] = []
+    faults = list(find_undocumented_settings())
     command = load_command()
     documents = list_files(".md")
     for document in documents:

@@ -24,6 +24,7 @@ def load_command() -> Any | None:
     if importlib.util.find_spec("lookalike.cli.app") is None:
         return None
     import typer.main
+
     from lookalike.cli.app import app
 
     return typer.main.get_command(app)
@@ -45,7 +46,7 @@ def walk(command: Any, name: str = "lookalike") -> Iterator[tuple[str, Any]]:
 def options_of(command: Any) -> set[str]:
     """Return every option name a command takes."""
     names = {n for p in command.params for n in (*p.opts, *p.secondary_opts) if n.startswith("-")}
-    return names | {"--help"}
+    return names | {"--help", "-h"}
 
 
 def render(command: Any) -> str:

@@ -4,9 +4,11 @@ A figure stands between two comments:
 
     <!-- from: eval/flickr8k-dev.json#metrics.recall@10 | .3f -->0.661<!-- /from -->
 
-The part after `#` is a path of keys and list positions; after `|` may stand a format. A value
-`{"columns": […], "rows": [[…]]}` becomes a table, any other a word. Where the file does not
-exist, nothing may stand between the comments, so that no figure is ever invented.
+The part after `#` is a path of keys and list positions (in quotes where a key holds dots or
+spaces); after `|` may stand a format. A value `{"columns": […], "rows": [[…]]}` becomes a table,
+any other a word; `#report.NAME` gives the table of that name in a report of `lookalike eval`, with
+a line that says where and when it was measured. Where the file does not exist, nothing may stand
+between the comments, so that no figure is ever invented.
 
 Run: python -m tools.figures --write | --check
 """
@@ -20,9 +22,11 @@ from typing import Any
 from tools.repository import ROOT, list_files
 
 BLOCK = re.compile(
-    r"(?P<open><!-- from: (?P<file>[^#\s]+)#(?P<path>[^\s|]+)(?: \| (?P<format>\S+))? -->)"
+    r"^```.*?^```|"  # code shows what a figure looks like, and holds none
+    r"(?P<open><!-- from: (?P<file>[^#\s]+)#(?P<path>(?:\"[^\"]*\"|[^\s|\"])+)"
+    r"(?: \| (?P<format>\S+))? -->)"
     r"(?P<body>.*?)(?P<close><!-- /from -->)",
-    re.DOTALL,
+    re.DOTALL | re.MULTILINE,
 )
 
 
@@ -49,6 +53,18 @@ def render(value: Any, format_: str | None) -> str:
     return _word(value, format_)
 
 
+def _body(document: Any, path: str, format_: str | None) -> str:
+    if not path.startswith("report."):
+        return render(look_up(document, path), format_)
+    table = render(look_up(document, "tables" + path.removeprefix("report")), format_)
+    machine = look_up(document, "machine")
+    about = (
+        f"{document['name']}, measured {document['date']} at commit {document['commit']}, "
+        f"seed {document['seed']}, on {machine['cpu']} ({machine['cores']} cores):"
+    )
+    return f"\n{about}\n{table}"
+
+
 def _table(columns: list[str], rows: list[list[Any]], format_: str | None) -> str:
     numeric = [
         all(isinstance(row[i], int | float | None) for row in rows) for i in range(len(columns))
@@ -71,12 +87,14 @@ def fill(text: str, root: Path) -> str:
     """Return a document with every figure taken from its file."""
 
     def fill_one(match: re.Match[str]) -> str:
+        if match["file"] is None:
+            return match[0]
         source = root / match["file"]
         if not source.exists():
             return match["open"] + match["close"]
         document = json.loads(source.read_text(encoding="utf-8"))
         try:
-            body = render(look_up(document, match["path"]), match["format"])
+            body = _body(document, match["path"], match["format"])
         except FigureError as error:
             raise FigureError(f"{match['file']}: {error}") from error
         return match["open"] + body + match["close"]
@@ -105,7 +123,8 @@ def main(arguments: list[str]) -> int:
     """Write or check the figures of every Markdown document."""
     documents = [p for p in list_files(".md") if "tests" not in p.relative_to(ROOT).parts]
     faults = check(documents, ROOT, is_written="--write" in arguments)
-    count = sum(len(BLOCK.findall(p.read_text(encoding="utf-8"))) for p in documents)
+    texts = [p.read_text(encoding="utf-8") for p in documents]
+    count = sum(m["file"] is not None for text in texts for m in BLOCK.finditer(text))
     print("\n".join(faults) or f"figures: {count} blocks in {len(documents)} documents")
     return 1 if faults else 0
 

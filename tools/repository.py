@@ -7,15 +7,27 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def list_files(*suffixes: str) -> list[Path]:
-    """Return the files that git keeps or would keep, by suffix (all when none is named)."""
+    """Return the files that git keeps or would keep, by suffix (all when none is named).
+
+    In an unpacked archive, which git knows nothing of, every file outside hidden folders.
+    """
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
         cwd=ROOT,
-        check=True,
+        check=False,
         capture_output=True,
-    ).stdout.decode(errors="surrogateescape")
-    paths = sorted({ROOT / name for name in listed.split("\0") if name})
-    return [p for p in paths if p.is_file() and (not suffixes or p.suffix in suffixes)]
+    )
+    if listed.returncode == 0:
+        names = listed.stdout.decode(errors="surrogateescape").split("\0")
+        paths = [ROOT / name for name in names if name]
+    else:
+        paths = [p for p in ROOT.rglob("*") if not _is_hidden(p)]
+    return [p for p in sorted(paths) if p.is_file() and (not suffixes or p.suffix in suffixes)]
+
+
+def _is_hidden(path: Path) -> bool:
+    parts = path.relative_to(ROOT).parts
+    return any(part.startswith(".") or part in {"__pycache__", "build", "dist"} for part in parts)
 
 
 def relative(path: Path) -> str:

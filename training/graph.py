@@ -52,6 +52,13 @@ class Graph:
         """Append a split into named parts."""
         self._nodes.append(helper.make_node("Split", [x, sizes], list(outputs), axis=axis))
 
+    def top(self, x: str, count: int) -> str:
+        """Append the `count` largest values of the last axis."""
+        name = f"v{len(self._nodes)}"
+        node = helper.make_node("TopK", [x, self.ints(count)], [name, f"{name}_places"], axis=-1)
+        self._nodes.append(node)
+        return name
+
     def save(self, path: Path, outputs: dict[str, Sequence[int | str]]) -> None:
         """Check and write the model; `outputs` are float32, name to shape."""
         declared = [

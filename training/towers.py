@@ -29,6 +29,10 @@ PIXEL_STD = 128.0
 BATCH_NORM_EPSILON = 1e-3
 # blocks and first stride of each stage, at Lite2's depth factor of 1.2
 STAGES = ((1, 1), (3, 2), (3, 2), (4, 2), (4, 1), (5, 2), (1, 1))
+# Stages whose last block is pooled too, where it is widest: the depthwise output.
+POOLED_STAGES = (4, 5, 6)
+FEATURES, CLASSES = 1280, 1000
+IMAGE_FEATURES = FEATURES + CLASSES + 720 + 1248 + 1248
 
 HEADS = 12
 HIDDEN = 384
@@ -64,6 +68,7 @@ class ImageGraph:
         self._arrays = arrays
         self._half = half
         self._side = SIZE
+        self.widest = ""
         self._zero = self.graph.weight(np.array(0, np.float32))
         self._six = self.graph.weight(np.array(6, np.float32))
 
@@ -86,6 +91,10 @@ class ImageGraph:
         )  # fmt: skip
         return self.graph.add("Clip", y, self._zero, self._six) if conv.relu6 else y
 
+    def pool(self, x: str) -> str:
+        """Average over all places: `(n, c, h, w)` to `(n, c)`."""
+        return self.graph.add("Flatten", self.graph.add("GlobalAveragePool", x))
+
     def block(self, x: str, index: int, stride: int) -> str:
         """Append an inverted residual block."""
         name = f"_blocks.{index}"
@@ -93,6 +102,7 @@ class ImageGraph:
         if f"{name}._expand_conv.weight" in self._arrays:
             y = self.conv(y, Conv(f"{name}._expand_conv", f"{name}._bn0"))
         y = self.conv(y, Conv(f"{name}._depthwise_conv", f"{name}._bn1", stride, depthwise=True))
+        self.widest = y
         y = self.conv(y, Conv(f"{name}._project_conv", f"{name}._bn2", relu6=False))
         first = self._arrays.get(f"{name}._expand_conv.weight", None)
         width = self._arrays[f"{name}._project_conv.weight"].shape[0]
@@ -101,9 +111,11 @@ class ImageGraph:
 
 
 def image_tower(arrays: Arrays, out: Path, *, half: bool = True) -> None:
-    """Write the image tower: uint8 `(n, 260, 260, 3)` RGB to `(n, 2280)`.
+    """Write the image tower: uint8 `(n, 260, 260, 3)` RGB to `(n, 5496)`.
 
-    The output is 1,280 pooled features, then 1,000 ImageNet logits.
+    The output is 1,280 pooled features, 1,000 ImageNet logits, and the pooled
+    widest activations of stages 5, 6 and 7 (720 + 1,248 + 1,248), which keep
+    what the classifier's last layers throw away.
     """
     net = ImageGraph(arrays, half)
     graph = net.graph
@@ -113,18 +125,18 @@ def image_tower(arrays: Arrays, out: Path, *, half: bool = True) -> None:
     x = graph.add("Sub", x, graph.weight(np.array(PIXEL_MEAN, np.float32)))
     x = graph.add("Mul", x, graph.weight(np.array(1 / PIXEL_STD, np.float32)))
     x = net.conv(x, Conv("_conv_stem", "_bn0", stride=2))
-    index = 0
-    for repeats, first_stride in STAGES:
+    index, pooled = 0, list[str]()
+    for stage, (repeats, first_stride) in enumerate(STAGES):
         for repeat in range(repeats):
             x = net.block(x, index, first_stride if repeat == 0 else 1)
             index += 1
-    x = net.conv(x, Conv("_conv_head", "_bn1"))
-    x = graph.add("GlobalAveragePool", x)
-    features = graph.add("Flatten", x)
+        if stage in POOLED_STAGES:
+            pooled.append(net.pool(net.widest))
+    features = net.pool(net.conv(x, Conv("_conv_head", "_bn1")))
     weight = net.stored(arrays["_fc.weight"])
     logits = graph.add("Gemm", features, weight, graph.weight(arrays["_fc.bias"]), transB=1)
-    graph.add("Concat", features, logits, axis=1, output="features")
-    graph.save(out, {"features": ["n", 1280 + 1000]})
+    graph.add("Concat", features, logits, *pooled, axis=1, output="features")
+    graph.save(out, {"features": ["n", IMAGE_FEATURES]})
 
 
 @dataclass(frozen=True, slots=True)

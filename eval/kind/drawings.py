@@ -14,7 +14,35 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SCALE = 3
-WORDS = ["the", "quick", "brown", "fox", "jumps", "over", "lazy", "dogs", "while", "seven", "wizards", "box", "with", "quartz", "report", "total", "revenue", "index", "figure", "table", "system", "input", "output", "server", "cloud", "user", "data"]
+WORDS = [
+    "the",
+    "quick",
+    "brown",
+    "fox",
+    "jumps",
+    "over",
+    "lazy",
+    "dogs",
+    "while",
+    "seven",
+    "wizards",
+    "box",
+    "with",
+    "quartz",
+    "report",
+    "total",
+    "revenue",
+    "index",
+    "figure",
+    "table",
+    "system",
+    "input",
+    "output",
+    "server",
+    "cloud",
+    "user",
+    "data",
+]
 
 
 def _canvas(

@@ -15,6 +15,7 @@ import hashlib
 import json
 import platform
 import random
+import runpy
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -119,9 +120,9 @@ def pages(data: Path) -> Iterator[Example]:
     """Scanned pages and receipts of the OCR folder, as line art."""
     for line in (data / "ocr/labels.jsonl").read_text().splitlines():
         label = json.loads(line)
-        if any(word in label.get("kind", "") for word in PAGE_KINDS):
-            if image := load(data / "ocr" / label["file"]):
-                yield from examples_of("lineart", "ocr pages", label["file"], image)
+        is_page = any(word in label.get("kind", "") for word in PAGE_KINDS)
+        if is_page and (image := load(data / "ocr" / label["file"])):
+            yield from examples_of("lineart", "ocr pages", label["file"], image)
 
 
 def fit(examples: list[Example]) -> dict[str, np.ndarray]:
@@ -207,12 +208,14 @@ def main() -> None:
     parser.add_argument("--fit", action="store_true", help="choose the weights anew")
     options = parser.parse_args()
     examples = [
-        *photographs(options.data), *icons(options.icons), *made(options.made), *pages(options.data),
-    ]  # fmt: skip
+        *photographs(options.data),
+        *icons(options.icons),
+        *made(options.made),
+        *pages(options.data),
+    ]
     if options.fit:
         write_weights(fit([e for e in examples if not e.is_reported]))
-    scope: dict[str, object] = {}
-    exec(WEIGHTS_FILE.read_text(), scope)
+    scope = runpy.run_path(str(WEIGHTS_FILE))
     model = {name: np.array(scope[name]) for name in ("MEANS", "SCALES", "WEIGHTS", "BIAS")}
     chosen = [e for e in examples if not e.is_reported]
     held = [e for e in examples if e.is_reported]

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, overload
 from lookalike.domain.answers import hit_json, record_json, result_json, title_of
 from lookalike.domain.images import ImageId, is_image_id
 from lookalike.domain.queries import ImagePart, Query, Region
-from lookalike.domain.query_language import filters_from_options, parse_query
+from lookalike.domain.query_filters import filters_from_options
+from lookalike.domain.query_language import parse_query
 from lookalike.engine.ingest import IngestOptions
 from lookalike.wiring.embedded import OpenOptions, open_index
 from lookalike.wiring.sources import open_sources
@@ -69,9 +70,7 @@ class Results(Sequence["Hit"]):
     def __repr__(self) -> str:
         """Return a line a hit."""
         lines = [f"{len(self)} of {self._result.total} for {self._result.query!r}"]
-        lines += [
-            f"  {hit.score:.3f}  {hit.record.id[:8]}  {title_of(hit.record)}" for hit in self
-        ]
+        lines += [f"  {hit.score:.3f}  {hit.record.id[:8]}  {title_of(hit.record)}" for hit in self]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:

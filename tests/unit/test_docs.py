@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from lookalike.evaluation.reports import Machine, Report, Table, write_report
 from tools import attribution, check_docs, check_sizes, figures
 from tools.cli_help import load_command
 from tools.repository import ROOT, list_files
@@ -58,15 +59,13 @@ def test_a_wrong_example_is_named(line, fault):
 
 
 def test_links_and_anchors_that_lead_nowhere():
-    document = ROOT / "README.md"
     text = (
-        "# Here it is\n[a](LICENSE) [b](gone.md) [c](#here-it-is) [d](#gone) [e](https://x.org/y)"
+        "[a](LICENSE) [b](gone.md) [c](README.md#lookalike) [d](README.md#gone) [e](https://x.org)"
     )
     text += "\n```\n[f](in-code.md)\n```\n"
-    faults = list(check_docs.find_broken_links(document, text))
-    assert faults == ["README.md: the link gone.md leads nowhere"] + [
-        f for f in faults if "#gone" in f
-    ]
+    faults = list(check_docs.find_broken_links(ROOT / "README.md", text))
+    assert [fault.split(": ")[1].split()[0] for fault in faults] == ["the", "README.md#gone"]
+    assert "gone.md" in faults[0]
 
 
 def test_anchors_are_made_as_the_hosts_make_them():
@@ -101,13 +100,35 @@ def test_figures_come_from_their_file(tmp_path):
         "<!-- from: r.json#m.n --><!-- /from -->\n<!-- from: r.json#t --><!-- /from -->"
     )
     filled = figures.fill(text, tmp_path)
-    assert [b[4] for b in figures.BLOCK.findall(filled)] == [
+    assert [block["body"] for block in figures.BLOCK.finditer(filled)] == [
         "0.457",
         "46%",
         "1,234",
         "\n| a |\n|---:|\n| 1 |\n| – |\n",
     ]
     assert figures.fill(filled, tmp_path) == filled
+
+
+def test_a_table_of_a_report_says_where_it_was_measured(tmp_path):
+    machine = Machine("Some CPU", 2, 0, "Linux", "3.11")
+    tables = {"by word": Table(("word", "ap"), [("dog", 0.5)])}
+    report = Report("coco", "2026-01-02", "abc", 0, machine, {"text→image map": 0.25}, tables)
+    write_report(report, tmp_path / "coco.json")
+    text = (
+        '<!-- from: coco.json#report."by word" --><!-- /from -->\n'
+        '<!-- from: coco.json#metrics."text→image map" | .2f --><!-- /from -->'
+    )
+    filled = figures.fill(text, tmp_path)
+    assert "coco, measured 2026-01-02 at commit abc, seed 0, on Some CPU (2 cores):\n" in filled
+    assert "\n| word | ap |\n|---|---:|\n| dog | 0.500 |\n" in filled
+    assert "-->0.25<!--" in filled
+
+
+def test_a_figure_in_code_is_left_alone(tmp_path):
+    (tmp_path / "r.json").write_text('{"a": 1}')
+    text = "```markdown\n<!-- from: r.json#gone --><!-- /from -->\n```\n"
+    block = "<!-- from: r.json#a --><!-- /from -->"
+    assert figures.fill(text + block, tmp_path) == text + block.replace("><", ">1<")
 
 
 def test_a_figure_without_its_file_is_not_shown(tmp_path):
@@ -160,3 +181,7 @@ def test_examples_of_the_documents_name_real_commands():
         for fault in check_docs.find_wrong_examples(document.name, document.read_text(), root)
     ]
     assert faults == []
+
+
+def test_every_setting_is_documented():
+    assert list(check_docs.find_undocumented_settings()) == []

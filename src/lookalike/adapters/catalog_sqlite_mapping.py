@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import struct
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from lookalike.domain.errors import IndexCorruptError
@@ -146,19 +147,23 @@ def source_values(source: Source, seen: float) -> tuple[Any, ...]:
 def source_of(values: Sequence[Any]) -> Source:
     """Return the source that `SOURCE_COLUMNS` hold."""
     uri, fingerprint, page_url, site, title, alt, caption, page, licence, taken, seen, gone = values
+    texts = (fingerprint, page_url, title, alt, caption, page, licence)
+    if bytes in map(type, texts):
+        texts = tuple(map(unpack_text, texts))
+        fingerprint, page_url, title, alt, caption, page, licence = texts
     return Source(
-        uri=unpack_key(uri),
-        fingerprint=unpack_text(fingerprint),
-        page_url=unpack_text(page_url),
-        site=unpack_site(site),
-        title=unpack_text(title),
-        alt_text=unpack_text(alt),
-        caption=unpack_text(caption),
-        page_text=unpack_text(page),
-        licence=unpack_text(licence),
-        taken=taken,
-        seen=seen,
-        is_vanished=bool(gone),
+        unpack_key(uri),
+        fingerprint,
+        page_url,
+        unpack_site(site),
+        title,
+        alt,
+        caption,
+        page,
+        licence,
+        taken,
+        seen,
+        bool(gone),
     )
 
 
@@ -188,7 +193,7 @@ def record_of(values: Sequence[Any], sources: Sequence[Source]) -> ImageRecord:
             licence=unpack_text(licence),
             embedded_text=unpack_text(text),
         )
-        stated = json.loads(models)
+        stated = dict(_models_of(models))
     except (AttributeError, TypeError, ValueError, struct.error) as error:
         raise IndexCorruptError(
             f"row {row} of the catalog cannot be read: {error}",
@@ -202,3 +207,9 @@ def record_of(values: Sequence[Any], sources: Sequence[Source]) -> ImageRecord:
         last_seen=last_seen,
         models=stated,
     )
+
+
+@lru_cache(maxsize=64)
+def _models_of(text: str) -> dict[str, str]:
+    """Return the model versions; few combinations stand in many records."""
+    return json.loads(text)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 def corrupt(folder: Path, reason: str) -> IndexCorruptError:
+    """Return the error of an index that has to be built again."""
     return IndexCorruptError(
         f"the text index in {folder} cannot be read: {reason}",
         hint="it is derived: delete that folder and it is built again from the catalog",
@@ -26,6 +27,7 @@ def corrupt(folder: Path, reason: str) -> IndexCorruptError:
 
 @contextmanager
 def store_errors(folder: Path, *, is_opening: bool = False) -> Generator[None]:
+    """Let only Lookalike's errors out; while opening, whatever fails means a damaged index."""
     try:
         yield
     except (ValueError, OSError, RuntimeError, OverflowError) as error:

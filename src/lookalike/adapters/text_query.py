@@ -41,21 +41,25 @@ class QueryCompiler:
         ]
         if not demands and not scored:
             return None
-        refused = [(occur.MustNot, query) for query in self._excluded(match.excluded)]
+        refused = [(occur.MustNot, query) for query in self._excluded(match)]
         return self._tantivy.Query.boolean_query(
             [*((occur.Must, query) for query in demands), *scored, *refused]
         )
 
-    def among(self, query: tantivy.Query, rows: Iterable[int]) -> tantivy.Query:
-        """Return `query` narrowed to the rows, its scores unchanged.
+    def any_of(self, rows: Iterable[int]) -> tantivy.Query:
+        """Return the query of the rows alone.
 
         A union of single terms is several times as fast as Tantivy's term set up to a few
         thousand rows (see docs/adr/0006-text-index.md).
         """
+        should = self._tantivy.Occur.Should
+        return self._tantivy.Query.boolean_query([(should, self._term(ROW, row)) for row in rows])
+
+    def among(self, query: tantivy.Query, rows: Iterable[int]) -> tantivy.Query:
+        """Return `query` narrowed to the rows, its scores unchanged."""
         kinds, occur = self._tantivy.Query, self._tantivy.Occur
-        union = kinds.boolean_query([(occur.Should, self._term(ROW, row)) for row in rows])
         return kinds.boolean_query(
-            [(occur.Must, query), (occur.Must, kinds.const_score_query(union, 0.0))]
+            [(occur.Must, query), (occur.Must, kinds.const_score_query(self.any_of(rows), 0.0))]
         )
 
     def explained(self, match: TextMatch) -> list[tuple[str, tantivy.Query]]:
@@ -92,11 +96,12 @@ class QueryCompiler:
             for terms in self._analysed(phrases)
         ]
 
-    def _excluded(self, excluded: Sequence[str]) -> list[tantivy.Query]:
+    def _excluded(self, match: TextMatch) -> list[tantivy.Query]:
         return [
             self._either(name, terms[0]) if len(terms) == 1 else self._phrase(name, terms)
-            for terms in self._analysed(excluded)
-            for name in FIELDS
+            for phrases, fields in ((match.excluded, FIELDS), (match.ocr_excluded, ("ocr_text",)))
+            for terms in self._analysed(phrases)
+            for name in fields
         ]
 
     def _analysed(self, phrases: Sequence[str]) -> list[list[str]]:

@@ -132,26 +132,25 @@ class TantivyTextIndex:
         for document in documents:
             if not 0 <= document.row < 2**63:
                 raise StoreError(f"{document.row} is not a row")
+        latest = {document.row: document for document in documents}
         with self._writing() as writer:
-            for document in documents:
-                if document.row <= self._view.top_row or document.row in self._pending:
-                    writer.delete_documents_by_term(ROW, document.row)
+            top = self._view.top_row
+            self._delete(writer, [row for row in latest if row <= top or row in self._pending])
+            for document in latest.values():
                 writer.add_document(build_document(document))
-                self._pending.add(document.row)
+            self._pending.update(latest)
 
     def remove(self, rows: RowArray) -> None:
         """Remove rows; gone after `commit`."""
         with self._writing() as writer:
-            for row in rows.tolist():
-                if row >= 0:
-                    writer.delete_documents_by_term(ROW, row)
+            self._delete(writer, np.unique(rows[rows >= 0]).tolist())
 
     def commit(self, seq: int) -> None:
         """Make everything so far durable and visible, and remember the log's seq."""
         if seq == self._view.seq and not self._is_changed and not self._is_broken:
             return
         with self._writing() as writer:
-            writer.delete_documents_by_term(ROW, MARKER_ROW)
+            self._delete(writer, [MARKER_ROW])
             writer.add_document(build_marker(seq))
             writer.commit()
             self._pending.clear()
@@ -253,6 +252,12 @@ class TantivyTextIndex:
         """Release files and locks; what was not committed is dropped."""
         self._writer = None
         self._words = None
+
+    def _delete(self, writer: tantivy.IndexWriter, rows: Sequence[int]) -> None:
+        # Tantivy's deletion by term does nothing, and says nothing, on unsigned fields.
+        for begin in range(0, len(rows), SELECTIVE_ROWS):
+            some = rows[begin : begin + SELECTIVE_ROWS]
+            writer.delete_documents_by_query(self._compiler.any_of(some))
 
     def _best(
         self, query: tantivy.Query, k: int, mask: BoolMask | None

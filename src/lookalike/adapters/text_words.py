@@ -15,77 +15,12 @@ WORD_PATTERN: Final = (
 LONGEST_TOKEN: Final = 60
 """Bytes; longer tokens (keys, base64) are left out of the index."""
 
-STOP_WORDS: Final = frozenset(
-    [
-        "a",
-        "an",
-        "and",
-        "are",
-        "as",
-        "at",
-        "be",
-        "been",
-        "but",
-        "by",
-        "can",
-        "did",
-        "do",
-        "does",
-        "for",
-        "from",
-        "had",
-        "has",
-        "have",
-        "he",
-        "her",
-        "his",
-        "i",
-        "if",
-        "in",
-        "into",
-        "is",
-        "it",
-        "its",
-        "me",
-        "my",
-        "no",
-        "not",
-        "of",
-        "on",
-        "or",
-        "our",
-        "she",
-        "so",
-        "some",
-        "such",
-        "than",
-        "that",
-        "the",
-        "their",
-        "them",
-        "then",
-        "there",
-        "these",
-        "they",
-        "this",
-        "those",
-        "to",
-        "up",
-        "was",
-        "we",
-        "were",
-        "what",
-        "when",
-        "where",
-        "which",
-        "while",
-        "who",
-        "will",
-        "with",
-        "you",
-        "your",
-    ]
-)
+_STOP_WORDS: Final = """
+a an and are as at be been but by can did do does for from had has have he her his i if in into is
+it its me my no not of on or our she so some such than that the their them then there these they
+this those to up was we were what when where which while who will with you your
+"""
+STOP_WORDS: Final = frozenset(_STOP_WORDS.split())
 """Words that are not scored while a query has others, and are never corrected."""
 
 _POSSESSIVE: Final = re.compile(r"['’]s\b", re.IGNORECASE)

@@ -87,14 +87,18 @@ class _Tuner:
     def tune(
         self, queries: FloatMatrix, kind: QueryKind, *, itself: RowArray | None = None
     ) -> Tuning:
-        """Return the cheapest tuning that reaches the target, or else the best one."""
+        """Return the cheapest tuning that reaches the target, or else the best one.
+
+        A target of 1 is not left to a sample: every cell is probed.
+        """
         truth = self._truth(queries, itself)
         target = self.settings.target_recall(kind)
         best: tuple[float, Tuning] | None = None
         fallback = Tuning(self.codes.cells, _RERANKS[-1], 0.0)
-        for probes in _probe_steps(self.codes.cells):
+        every = self.codes.cells
+        for probes in [every] if target >= 1 else _probe_steps(every):
             ranks = self._ranks(queries, truth, itself, probes)
-            for rerank in _RERANKS:
+            for rerank in _RERANKS[-1:] if target >= 1 else _RERANKS:
                 recall = float(np.mean(ranks < rerank))
                 cost = self._cost(probes, rerank)
                 tuning = Tuning(probes, rerank, round(recall, 4))

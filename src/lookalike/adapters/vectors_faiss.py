@@ -16,14 +16,19 @@ from typing import TYPE_CHECKING, Final, Literal, Self
 
 import numpy as np
 
-from lookalike.adapters.vectors_build import SegmentRows, build_codes, tune
+from lookalike.adapters.vectors_build import build_codes, tune
 from lookalike.adapters.vectors_exact import ExactScanner, empty_hits
 from lookalike.adapters.vectors_matrix import MatrixWriter, map_matrix, zero_rows
-from lookalike.adapters.vectors_search import Snapshot, SnapshotSearch, VectorRequest
+from lookalike.adapters.vectors_search import (
+    Snapshot,
+    SnapshotSearch,
+    VectorRequest,
+    selected_mask,
+)
 from lookalike.adapters.vectors_segments import Manifest, Segment, SegmentFolder, plan_seal
 from lookalike.adapters.vectors_settings import VectorSettings
 from lookalike.domain.errors import EncoderMismatchError, QueryError, StoreError, UsageError
-from lookalike.domain.hits import NO_ROW, RowHits, Selection
+from lookalike.domain.hits import RowHits, Selection
 from lookalike.ports.vectors import VectorStats
 
 if TYPE_CHECKING:
@@ -34,8 +39,8 @@ if TYPE_CHECKING:
 
 _MATRIX: Final = "matrix.f16"
 _SEGMENTS: Final = "segments"
-_RESEAL_SHARE: Final = 0.2
-"""A segment of which more than this share was removed since is built anew."""
+_FARTHEST: Final = 1 << 24
+"""A reader remembers removals this far beyond what it shows, for the next refresh."""
 
 
 class FaissVectorIndex:
@@ -122,6 +127,7 @@ class FaissVectorIndex:
         with self._lock:
             if self._writer is not None:
                 rows = rows[rows < self._writer.rows]
+            rows = rows[rows < self._view.rows + _FARTHEST]
             if not len(rows):
                 return
             removed = _grown(self._removed, int(rows.max()) + 1)
@@ -152,6 +158,7 @@ class FaissVectorIndex:
                 # Another process sealed rows that are not shown here yet: look again next time.
                 self._signature = (-1, -1)
                 manifest = (view.manifest if self._writer is None else manifest).within(rows)
+            self._segments.forget(manifest)
             self._view = self._shown(Snapshot(matrix, manifest, None))
 
     def search(
@@ -163,7 +170,9 @@ class FaissVectorIndex:
         query_kind: Literal["image", "text"] = "image",
     ) -> RowHits:
         """Return the best k rows for each of the `(n, dim)` queries, with exact cosines."""
-        request = VectorRequest(self._checked_queries(queries), k, _mask(selection), query_kind)
+        request = VectorRequest(
+            self._checked_queries(queries), k, selected_mask(selection), query_kind
+        )
         if k < 0:
             raise UsageError(f"k is {k}", hint="ask for one hit or more")
         self._check_open()
@@ -171,7 +180,7 @@ class FaissVectorIndex:
             return empty_hits(len(request.queries), k)
         view, codes = self._ready()
         hits = SnapshotSearch(view, codes, self._scanner, self._settings).search(request)
-        if _has_hole(view, hits):
+        if view.has_hole(hits):
             view = self._with_holes()
             hits = SnapshotSearch(view, codes, self._scanner, self._settings).search(request)
         return hits
@@ -197,7 +206,7 @@ class FaissVectorIndex:
             removed=0 if hidden is None else int(np.count_nonzero(hidden)),
             bytes=view.matrix.nbytes + sum(segment.bytes for segment in segments),
             sealed_rows=sum(segment.rows for segment in segments),
-            ann_recall_at_10=_recalls(view),
+            ann_recall_at_10=view.manifest.recalls(view.rows),
         )
 
     def optimize(self) -> None:
@@ -216,7 +225,7 @@ class FaissVectorIndex:
             return False
         try:
             view, _ = self._ready()
-            span = plan_seal(view.manifest, view.rows, self._settings) or _worn(view)
+            span = plan_seal(view.manifest, view.rows, self._settings) or view.worn()
             return span is not None and self._seal(self._with_holes(), *span)
         finally:
             self._sealing.release()
@@ -233,7 +242,7 @@ class FaissVectorIndex:
                     segment,
                     tunings=tune(
                         codes[segment.file],
-                        _part(view, segment.begin, segment.end),
+                        view.part(segment.begin, segment.end),
                         queries,
                         self._settings,
                     ),
@@ -246,7 +255,7 @@ class FaissVectorIndex:
         """Pay for the import of Faiss and open the segments now, before the first search."""
         self._scanner.numpy_rows = 0
         self._ready()
-        self.search(np.zeros((1, self._dim), np.float32), k=1)
+        self.search(np.eye(1, self._dim, dtype=np.float32), k=1)
 
     def close(self) -> None:
         """Release files and maps; searches that run keep theirs until they end."""
@@ -310,18 +319,17 @@ class FaissVectorIndex:
         Holes are looked for only when one may have been met: each row is read once, and
         known holes again, since they may have been filled.
         """
-        with self._lock:
-            view = self._view
-            known = len(self._holes)
-            if known < view.rows or self._holes.any():
-                holes = _grown(self._holes, view.rows)
-                again = np.flatnonzero(holes[: view.rows])
-                holes[again] = ~view.matrix[again].any(axis=1)
-                if known < view.rows:
-                    holes[known + zero_rows(view.matrix[known:])] = True
-                self._holes = holes
-                self._view = self._shown(view)
-            return self._view
+        while True:
+            view, before = self._view, self._holes
+            holes = _grown(before, view.rows)
+            again = np.flatnonzero(holes[: view.rows])
+            holes[again] = ~view.matrix[again].any(axis=1)
+            holes[len(before) + zero_rows(view.matrix[len(before) :])] = True
+            with self._lock:
+                if self._holes is before:
+                    self._holes = holes
+                    self._view = self._shown(self._view)
+                    return self._view
 
     def _unseal(self, rows: RowArray) -> None:
         """Drop segments whose rows change, durably before they change: they are scanned again."""
@@ -343,7 +351,7 @@ class FaissVectorIndex:
         """Build a segment over `[begin, end)` and switch to it; searches go on meanwhile."""
         self._writable()
         rewrites = self._rewrites
-        part = _part(view, begin, end)
+        part = view.part(begin, end)
         if not part.live.any():
             return False
         codes = build_codes(part, self._settings)
@@ -370,54 +378,10 @@ class FaissVectorIndex:
             self._view = Snapshot(self._view.matrix, after, self._view.hidden)
 
 
-def _part(view: Snapshot, begin: int, end: int) -> SegmentRows:
-    hidden = np.zeros(view.rows, np.bool_) if view.hidden is None else view.hidden
-    return SegmentRows(view.matrix[begin:end], begin, ~hidden[begin:end])
-
-
 def _grown(flags: BoolMask, length: int) -> BoolMask:
     grown = np.zeros(max(length, len(flags)), np.bool_)
     grown[: len(flags)] = flags
     return grown
-
-
-def _worn(view: Snapshot) -> tuple[int, int] | None:
-    """Return the range of a segment of which much was removed since it was sealed."""
-    if view.hidden is None:
-        return None
-    for segment in view.manifest.segments:
-        hidden = int(np.count_nonzero(view.hidden[segment.begin : segment.end]))
-        if hidden < segment.rows and hidden - segment.hidden > _RESEAL_SHARE * segment.rows:
-            return segment.begin, segment.end
-    return None
-
-
-def _mask(selection: Selection | None) -> BoolMask | None:
-    if selection is None:
-        return None
-    if selection.mask is None and selection.filter:
-        raise StoreError("a filter reached the vector index without its rows", hint="report a bug")
-    return selection.mask
-
-
-def _has_hole(view: Snapshot, hits: RowHits) -> bool:
-    """Tell whether a hit is a hole: only a zero vector, or one at a right angle, scores 0."""
-    rows = np.unique(hits.rows[(hits.scores == 0) & (hits.rows != NO_ROW)])
-    return len(rows) > 0 and not view.matrix[rows].any(axis=1).all()
-
-
-def _recalls(view: Snapshot) -> dict[str, float]:
-    """Return the recall over all rows by kind of query; rows scanned exactly count as 1."""
-    segments = view.manifest.segments
-    recalls: dict[str, float] = {}
-    for kind in ("image", "text"):
-        measured = [segment.tunings[kind].recall for segment in segments]
-        missed = 0.0
-        for segment, recall in zip(segments, measured, strict=True):
-            missed += 0.0 if recall is None else (1 - recall) * segment.rows
-        if not segments or None not in measured:
-            recalls[kind] = round(1 - missed / max(view.rows, 1), 4)
-    return recalls
 
 
 def _mismatch(vectors: FloatMatrix, dim: int) -> EncoderMismatchError:

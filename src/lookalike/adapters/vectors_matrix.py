@@ -35,6 +35,7 @@ HEADER_BYTES: Final = 64
 _HEADER: Final = struct.Struct("<8sII")
 _MAGIC: Final = b"LKALVEC\0"
 _FORMAT: Final = 1
+_FIRST: Final = 8
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -97,21 +98,23 @@ def map_matrix(path: Path, *, dim: int, rows: int) -> HalfMatrix:
                 )
             return np.memmap(file, np.dtype("<f2"), "r", HEADER_BYTES, (rows, dim))
     except FileNotFoundError as error:
-        raise IndexMissingError(
-            f"{path.name} is missing", hint="restore the index from a backup"
-        ) from error
+        raise _missing(path) from error
     except OSError as error:
         raise StoreError(f"cannot read {path.name}: {error.strerror or error}") from error
 
 
 def zero_rows(matrix: HalfMatrix, *, block: int = 4096) -> RowArray:
     """Return the rows whose vectors are all zeros, reading the matrix in blocks."""
-    bits = matrix.view(np.uint16)
-    found = [
-        begin + np.flatnonzero(~(bits[begin : begin + block] & 0x7FFF).any(axis=1))
-        for begin in range(0, len(matrix), block)
-    ]
-    return np.concatenate(found).astype(np.int64) if found else np.zeros(0, np.int64)
+    found = [np.zeros(0, np.int64)]
+    for begin in range(0, len(matrix), block):
+        halves = matrix[begin : begin + block]
+        likely = np.flatnonzero(~halves[:, :_FIRST].any(axis=1))
+        found.append(begin + likely[~halves[likely].any(axis=1)])
+    return np.concatenate(found)
+
+
+def _missing(path: Path) -> IndexMissingError:
+    return IndexMissingError(f"{path.name} is missing", hint="restore the index from a backup")
 
 
 def _check_header(header: bytes, path: Path, dim: int) -> None:
@@ -141,7 +144,10 @@ class MatrixWriter:
         self._dim = dim
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            flags = os.O_RDWR | (os.O_CREAT if rows == 0 else 0)
+            self._descriptor = os.open(path, flags, 0o644)
+        except FileNotFoundError as error:
+            raise _missing(path) from error
         except OSError as error:
             raise store_error(error, path.name) from error
         try:

@@ -20,7 +20,7 @@ _KMEANS_ROUNDS: Final = 8
 
 def load_faiss() -> Any:
     """Import Faiss on first need: 0.1 s and more that a cold start may not have."""
-    import faiss  # pyright: ignore[reportMissingTypeStubs]
+    import faiss
 
     return faiss
 

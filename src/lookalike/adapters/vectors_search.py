@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from lookalike.adapters.vectors_build import SegmentRows
 from lookalike.adapters.vectors_exact import empty_hits, merge_hits
+from lookalike.domain.errors import StoreError
 from lookalike.domain.hits import NO_ROW, RowHits
 
 if TYPE_CHECKING:
@@ -17,7 +19,9 @@ if TYPE_CHECKING:
     from lookalike.adapters.vectors_segments import Manifest, Segment
     from lookalike.adapters.vectors_settings import QueryKind, VectorSettings
     from lookalike.domain.arrays import BoolMask, FloatMatrix, RowArray
+    from lookalike.domain.hits import Selection
 
+_WORN_SHARE: Final = 0.2
 _TUNED_K: Final = 10
 _MOST_OF: Final = 10
 """When a query wants more than a tenth of the rows, all of them are scanned."""
@@ -40,6 +44,26 @@ class Snapshot:
     def rows(self) -> int:
         """How many rows are committed, found or not."""
         return len(self.matrix)
+
+    def part(self, begin: int, end: int) -> SegmentRows:
+        """Return the rows `[begin, end)` for a segment to be built over."""
+        hidden = np.zeros(self.rows, np.bool_) if self.hidden is None else self.hidden
+        return SegmentRows(self.matrix[begin:end], begin, ~hidden[begin:end])
+
+    def has_hole(self, hits: RowHits) -> bool:
+        """Tell whether a hit is a hole: only a zero vector, or one at a right angle, scores 0."""
+        rows = np.unique(hits.rows[(hits.scores == 0) & (hits.rows != NO_ROW)])
+        return len(rows) > 0 and not self.matrix[rows].any(axis=1).all()
+
+    def worn(self) -> tuple[int, int] | None:
+        """Return the range of a segment of which much was removed since it was sealed."""
+        if self.hidden is None:
+            return None
+        for segment in self.manifest.segments:
+            hidden = int(np.count_nonzero(self.hidden[segment.begin : segment.end]))
+            if hidden < segment.rows and hidden - segment.hidden > _WORN_SHARE * segment.rows:
+                return segment.begin, segment.end
+        return None
 
     def allowed(self, mask: BoolMask | None) -> BoolMask | None:
         """Return the `(rows,)` rows that a selection lets through, or None for all."""
@@ -154,6 +178,15 @@ class SnapshotSearch:
             hits.rows[query, :width] = found.rows[0]
             hits.scores[query, :width] = found.scores[0]
         return hits
+
+
+def selected_mask(selection: Selection | None) -> BoolMask | None:
+    """Return a selection's rows; raises `StoreError` for a filter that was not turned into rows."""
+    if selection is None:
+        return None
+    if selection.mask is None and selection.filter:
+        raise StoreError("a filter reached the vector index without its rows", hint="report a bug")
+    return selection.mask
 
 
 def _share(allowed: BoolMask | None, segment: Segment) -> float:

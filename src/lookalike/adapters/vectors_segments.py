@@ -89,6 +89,19 @@ class Manifest:
         kept = tuple(segment for segment in self.segments if segment.end <= rows)
         return Manifest(self.generation, kept)
 
+    def recalls(self, rows: int) -> dict[str, float]:
+        """Return `ann_recall@10` by kind of query, where every segment's was measured.
+
+        Rows in no segment are scanned exactly and count as 1.
+        """
+        recalls: dict[str, float] = {}
+        for kind in ("image", "text"):
+            measured = [(s.rows, s.tunings[kind].recall) for s in self.segments]
+            missed = [(1 - recall) * count for count, recall in measured if recall is not None]
+            if len(missed) == len(measured):
+                recalls[kind] = round(1 - sum(missed) / max(rows, 1), 4)
+        return recalls
+
     def without(self, begin: int, end: int) -> Manifest:
         """Return the next generation, without the segments that touch `[begin, end)`."""
         kept = tuple(s for s in self.segments if s.end <= begin or s.begin >= end)
@@ -168,9 +181,8 @@ class SegmentFolder:
 
     def sweep(self, manifest: Manifest) -> None:
         """Delete leftovers; a file that cannot be deleted now is left for the next time."""
+        self.forget(manifest)
         named = {segment.file for segment in manifest.segments}
-        with self._lock:
-            self._opened = {name: codes for name, codes in self._opened.items() if name in named}
         if not self.folder.is_dir():
             return
         for path in self.folder.iterdir():
@@ -178,6 +190,12 @@ class SegmentFolder:
             if is_leftover or path.suffix == ".tmp":
                 with contextlib.suppress(OSError):
                     path.unlink()
+
+    def forget(self, manifest: Manifest) -> None:
+        """Let go of opened codes that the manifest does not name."""
+        named = {segment.file for segment in manifest.segments}
+        with self._lock:
+            self._opened = {name: codes for name, codes in self._opened.items() if name in named}
 
     def codes(self, segment: Segment) -> CodeIndex | None:
         """Open a segment's codes once; None when the file cannot be used."""
@@ -216,7 +234,7 @@ class SegmentFolder:
     def _open(self, segment: Segment) -> CodeIndex | None:
         try:
             codes = CodeIndex.from_file(str(self.folder / segment.file))
-        except RuntimeError:
+        except (RuntimeError, MemoryError):
             return None
         is_ours = codes.dim == self.dim and len(codes) == segment.rows - segment.hidden
         return codes if is_ours else None

@@ -48,10 +48,10 @@ def index(
     is_json: opt.Json = False,
 ) -> None:
     """Index pictures: only what is new or changed is worked on, and a stopped run goes on."""
-    from lookalike.domain.licences import normalise_licence  # noqa: PLC0415
-    from lookalike.engine.ingest import IngestOptions  # noqa: PLC0415
-    from lookalike.wiring.embedded import OpenOptions, open_index  # noqa: PLC0415
-    from lookalike.wiring.sources import open_sources, ready_dim  # noqa: PLC0415
+    from lookalike.domain.licences import normalise_licence
+    from lookalike.engine.ingest import IngestOptions
+    from lookalike.wiring.embedded import OpenOptions, open_index
+    from lookalike.wiring.sources import open_sources, ready_dim
 
     folder = index_folder(index)
     sources = open_sources(source, folder)
@@ -91,7 +91,7 @@ def _print_report(report: IngestReport, *, is_json: bool) -> None:
 
 
 def _watch(engine: Engine, sources: list[str], run: IngestOptions, *, is_json: bool) -> None:
-    from lookalike.wiring.sources import watch_sources  # noqa: PLC0415
+    from lookalike.wiring.sources import watch_sources
 
     if not is_json:
         typer.echo("watching; press Ctrl-C to end", err=True)
@@ -127,7 +127,7 @@ def _progress(*, is_shown: bool) -> Iterator[OnProgress | None]:
     if not is_shown:
         yield None
         return
-    from rich.progress import (  # noqa: PLC0415 - slow import
+    from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
         Progress,
@@ -137,7 +137,7 @@ def _progress(*, is_shown: bool) -> Iterator[OnProgress | None]:
         TimeRemainingColumn,
     )
 
-    from lookalike.cli.output import console  # noqa: PLC0415
+    from lookalike.cli.output import console
 
     columns = (
         SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),

@@ -17,7 +17,7 @@ Name = Annotated[str, typer.Argument(help="A packaged name, or a folder with a b
 @app.command("list")
 def list_models(is_json: opt.Json = False) -> None:
     """List the bundles that ship with the package."""
-    from lookalike.adapters.bundle_files import load_bundle, packaged_names  # noqa: PLC0415
+    from lookalike.adapters.bundle_files import load_bundle, packaged_names
 
     bundles = [load_bundle(name) for name in packaged_names()]
     if is_json:
@@ -35,9 +35,9 @@ def list_models(is_json: opt.Json = False) -> None:
 @app.command()
 def show(name: Name, is_json: opt.Json = False) -> None:
     """Show what a bundle is: its files, preprocessing, licences, sources and quality."""
-    from dataclasses import asdict  # noqa: PLC0415
+    from dataclasses import asdict
 
-    from lookalike.adapters.bundle_files import load_bundle  # noqa: PLC0415
+    from lookalike.adapters.bundle_files import load_bundle
 
     bundle = load_bundle(name)
     facts: dict[str, Any] = asdict(bundle)
@@ -54,7 +54,9 @@ def show(name: Name, is_json: opt.Json = False) -> None:
     for file in facts["files"]:
         typer.echo(f"file         {file['path']} ({size_text(file['bytes'])})")
     for part in bundle.licences:
-        typer.echo(f"licence      {part.part}: {part.licence}{'; ' + part.note if part.note else ''}")
+        typer.echo(
+            f"licence      {part.part}: {part.licence}{'; ' + part.note if part.note else ''}"
+        )
     for source in bundle.sources:
         typer.echo(f"source       {source.part}: {source.package}")
     for measure, value in bundle.quality:
@@ -64,8 +66,8 @@ def show(name: Name, is_json: opt.Json = False) -> None:
 @app.command()
 def verify(name: Name, is_json: opt.Json = False) -> None:
     """Hash a bundle's files again and compare with what it states."""
-    from lookalike.adapters.bundle_files import load_bundle  # noqa: PLC0415
-    from lookalike.adapters.bundle_files import verify as verify_bundle  # noqa: PLC0415
+    from lookalike.adapters.bundle_files import load_bundle
+    from lookalike.adapters.bundle_files import verify as verify_bundle
 
     reports = verify_bundle(load_bundle(name))
     if is_json:

@@ -19,6 +19,6 @@ def index_folder(given: Path | None) -> Path:
 
 def open_engine(given: Path | None, options: OpenOptions | None = None) -> Engine:
     """Open the index that a command was asked for."""
-    from lookalike.wiring.embedded import open_index  # noqa: PLC0415 - slow import
+    from lookalike.wiring.embedded import open_index
 
     return open_index(index_folder(given), options)

@@ -31,11 +31,15 @@ Json: TypeAlias = Annotated[
 HowMany: TypeAlias = Annotated[int, typer.Option("-k", help="How many hits.", min=1, max=1000)]
 Cursor: TypeAlias = Annotated[
     str | None,
-    typer.Option(help="The `next` of an earlier answer.", show_default=False, rich_help_panel=OUTPUT),
+    typer.Option(
+        help="The `next` of an earlier answer.", show_default=False, rich_help_panel=OUTPUT
+    ),
 ]
 Explain: TypeAlias = Annotated[
     bool,
-    typer.Option("--explain", help="Show score parts, choices and milliseconds.", rich_help_panel=OUTPUT),
+    typer.Option(
+        "--explain", help="Show score parts, choices and milliseconds.", rich_help_panel=OUTPUT
+    ),
 ]
 Sheet: TypeAlias = Annotated[
     Path | None,
@@ -100,9 +104,10 @@ def parse_region(text: str | None) -> Region | None:
         x, y, width, height = (float(part) for part in text.split(","))
     except ValueError as error:
         raise UsageError(
-            f"{text!r} is not a region", hint="write x,y,width,height as fractions, as 0.2,0.1,0.5,0.5"
+            f"{text!r} is not a region",
+            hint="write x,y,width,height as fractions, as 0.2,0.1,0.5,0.5",
         ) from error
     is_inside = 0 <= x < 1 and 0 <= y < 1 and width > 0 and height > 0
-    if not is_inside or x + width > 1.001 or y + height > 1.001:  # noqa: PLR2004 - room for rounding
+    if not is_inside or x + width > 1.001 or y + height > 1.001:
         raise UsageError(f"the region {text} does not lie inside the picture")
     return (x, y, width, height)

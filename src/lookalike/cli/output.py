@@ -26,7 +26,7 @@ def print_json(value: object) -> None:
 
 def console(*, is_error: bool = False) -> Console:
     """Return a console on standard output, or on standard error."""
-    from rich.console import Console  # noqa: PLC0415 - slow import
+    from rich.console import Console
 
     return Console(stderr=is_error, highlight=False, soft_wrap=True)
 
@@ -44,10 +44,10 @@ def print_error(error: LookalikeError, *, is_json: bool) -> None:
 
 def print_result(result: SearchResult, *, is_explained: bool) -> None:
     """Print hits as a table with what explains them."""
-    from rich.table import Table  # noqa: PLC0415 - slow import
-    from rich.text import Text  # noqa: PLC0415
+    from rich.table import Table
+    from rich.text import Text
 
-    from lookalike.domain.answers import printable, title_of  # noqa: PLC0415
+    from lookalike.domain.answers import printable, title_of
 
     out = console()
     for note in result.degraded:
@@ -56,24 +56,26 @@ def print_result(result: SearchResult, *, is_explained: bool) -> None:
         out.print("Nothing found.")
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("#", "score", "relevance", "id", "size"):
-        table.add_column(name, justify="right" if name in {"#", "score", "relevance"} else "left", no_wrap=True)
-    table.add_column("title", max_width=48, no_wrap=True, overflow="ellipsis")
-    table.add_column("where", overflow="fold")
+    for name in ("#", "score", "relevance"):
+        table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
+    table.add_column("id", no_wrap=True, min_width=8)
+    table.add_column("size", no_wrap=True, min_width=9)
+    table.add_column("picture", overflow="fold", ratio=1)
     for number, hit in enumerate(result.hits, 1):
         facts = hit.record.facts
+        lines = [Text(printable(title_of(hit.record)), overflow="ellipsis", no_wrap=True)]
+        lines.append(Text(printable(hit.record.location), style="dim"))
+        if is_explained:
+            parts = "  ".join(f"{name} {value:.4f}" for name, value in hit.parts.items())
+            lines.append(Text(f"{parts}  {' '.join(hit.why)}", style="dim"))
         table.add_row(
             str(number),
             f"{hit.score:.3f}",
             f"{hit.relevance:.2f}",
             hit.record.id[:8],
             f"{facts.width}×{facts.height}",
-            Text(printable(title_of(hit.record))),
-            Text(printable(hit.record.location)),
+            Text("\n").join(lines),
         )
-        if is_explained:
-            parts = "  ".join(f"{name} {value:.4f}" for name, value in hit.parts.items())
-            table.add_row("", "", "", "", "", Text(f"{parts}  {' '.join(hit.why)}", style="dim"), "")
     out.print(table)
     total = f"{result.timings_ms.get('total', 0.0):.0f} ms"
     out.print(f"{len(result.hits)} of {result.total} candidates in {total}", style="dim")
@@ -88,16 +90,14 @@ def _print_explanation(result: SearchResult, out: Console) -> None:
         out.print(f"{name}: {value}", markup=False)
 
 
-def write_sheet(
-    engine: Engine, sections: Sequence[tuple[str, SearchResult]], path: Path
-) -> None:
+def write_sheet(engine: Engine, sections: Sequence[tuple[str, SearchResult]], path: Path) -> None:
     """Write a contact sheet of several answers, a section each."""
-    from lookalike.domain.answers import title_of  # noqa: PLC0415 - slow import
-    from lookalike.imaging.contact_sheet import Section, Tile, contact_sheet  # noqa: PLC0415
+    from lookalike.domain.answers import title_of
+    from lookalike.imaging.contact_sheet import Section, Tile, sections_sheet, to_png
 
     drawn = [
         Section(
-            title=title,
+            heading=title,
             tiles=[
                 Tile(
                     image=engine.thumbnail(hit.record.id),
@@ -109,7 +109,7 @@ def write_sheet(
         )
         for title, result in sections
     ]
-    path.write_bytes(contact_sheet(drawn))
+    path.write_bytes(to_png(sections_sheet(drawn)))
 
 
 def is_terminal() -> bool:
@@ -120,7 +120,7 @@ def is_terminal() -> bool:
 def size_text(count: float) -> str:
     """Return bytes as people read them."""
     for unit in ("B", "kB", "MB", "GB"):
-        if abs(count) < 1000:  # noqa: PLR2004 - the step between units
+        if abs(count) < 1000:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} TB"

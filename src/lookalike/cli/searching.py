@@ -42,7 +42,7 @@ def search(
 
     For instance: lookalike search 'a dog on a beach -people color:blue size:large'
     """
-    from lookalike.domain.query_language import parse_query  # noqa: PLC0415
+    from lookalike.domain.query_language import parse_query
 
     filters = opt.given(
         color=color, type=type_, size=size, aspect=aspect, min_width=min_width,
@@ -58,7 +58,9 @@ def similar(
     index: opt.IndexDir = None,
     region: Annotated[
         str | None,
-        typer.Option(metavar="X,Y,W,H", help="A part of the picture, as fractions.", show_default=False),
+        typer.Option(
+            metavar="X,Y,W,H", help="A part of the picture, as fractions.", show_default=False
+        ),
     ] = None,
     text: Annotated[
         str | None, typer.Option(help="Words added to the picture.", show_default=False)
@@ -86,8 +88,8 @@ def similar(
 
     For instance: lookalike similar photo.jpg --region 0.2,0.1,0.5,0.5 --text 'at night'
     """
-    from lookalike.domain.queries import Query  # noqa: PLC0415
-    from lookalike.domain.query_language import parse_query  # noqa: PLC0415
+    from lookalike.domain.queries import Query
+    from lookalike.domain.query_language import parse_query
 
     filters = opt.given(
         color=color, type=type_, size=size, aspect=aspect, min_width=min_width,
@@ -96,14 +98,18 @@ def similar(
     )  # fmt: skip
     query = parse_query(text, k=k) if text else Query(k=k)
     part = replace(image_part(picture), region=opt.parse_region(region))
-    query = replace(query, source=" ".join(filter(None, (picture, text))), images=(*query.images, part))
+    query = replace(
+        query, source=" ".join(filter(None, (picture, text))), images=(*query.images, part)
+    )
     _answer(query, opt.Ask(index, k, cursor, explain, is_json, sheet, filters))
 
 
 def copies(
     image: Annotated[
         str | None,
-        typer.Argument(help="An image's id; without it, every pair of the index.", show_default=False),
+        typer.Argument(
+            help="An image's id; without it, every pair of the index.", show_default=False
+        ),
     ] = None,
     index: opt.IndexDir = None,
     strictness: Annotated[
@@ -112,7 +118,7 @@ def copies(
     is_json: opt.Json = False,
 ) -> None:
     """List likely copies of one image, or all likely copies."""
-    from lookalike.domain.answers import printable, record_json  # noqa: PLC0415
+    from lookalike.domain.answers import printable, record_json
 
     with open_engine(index) as engine:
         found = engine.copies(image, strictness=strictness)
@@ -139,19 +145,19 @@ def copies(
 
 def image_part(picture: str) -> ImagePart:
     """Return the part of a query that a file, URL or id (or a beginning of one) names."""
-    from lookalike.domain.queries import ImagePart  # noqa: PLC0415
+    from lookalike.domain.queries import ImagePart
 
     if picture.startswith(("http://", "https://")):
         return ImagePart("url", picture)
     if Path(picture).expanduser().exists():
         return ImagePart("path", picture)
-    is_id = len(picture) >= 4 and not set(picture.lower()) - set("0123456789abcdef")  # noqa: PLR2004
+    is_id = len(picture) >= 4 and not set(picture.lower()) - set("0123456789abcdef")
     return ImagePart("id" if is_id else "path", picture)
 
 
 def _answer(query: Query, ask: opt.Ask) -> None:
-    from lookalike.domain.answers import result_json  # noqa: PLC0415
-    from lookalike.domain.query_language import filters_from_options  # noqa: PLC0415
+    from lookalike.domain.answers import result_json
+    from lookalike.domain.query_filters import filters_from_options
 
     query = replace(
         query,

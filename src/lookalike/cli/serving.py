@@ -24,9 +24,19 @@ def serve(
     ] = None,
 ) -> None:
     """Serve the page and the HTTP interface of an index, which is made when there is none."""
-    from lookalike.server.run import run_server  # noqa: PLC0415
+    from lookalike.server.app import create_app
+    from lookalike.server.options import ServerSettings
+    from lookalike.server.run import serve as serve_app
+    from lookalike.settings import load_settings
+    from lookalike.wiring.embedded import OpenOptions, make_fetcher, open_index
 
-    run_server(index_folder(index), host=host, port=port, encoder=encoder)
+    settings = load_settings()
+    bounds = ServerSettings(host=host, port=port, api_keys=settings.api_keys)
+    options = OpenOptions(encoder=encoder, is_creating=True, is_serving=True)
+    with open_index(index_folder(index), options, settings) as engine:
+        app = create_app(engine, fetcher=make_fetcher(settings), settings=bounds)
+        typer.echo(f"{engine.location}: {len(engine)} images, at http://{host}:{port}", err=True)
+        serve_app(app, bounds)
 
 
 def evaluate(
@@ -48,8 +58,8 @@ def evaluate(
     is_json: opt.Json = False,
 ) -> None:
     """Measure retrieval on a labelled dataset: an index of its own is made and searched."""
-    from lookalike.wiring.evaluation import measure  # noqa: PLC0415
-    from lookalike.evaluation.reports import render_text, write_report  # noqa: PLC0415
+    from lookalike.evaluation.reports import render_text, write_report
+    from lookalike.wiring.evaluation import measure
 
     report = measure(dataset, split=split, limit=limit, encoder=encoder)
     if out is not None:

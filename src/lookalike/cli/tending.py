@@ -18,7 +18,7 @@ def show(
     is_json: opt.Json = False,
 ) -> None:
     """Show everything known of an image."""
-    from lookalike.domain.answers import record_json  # noqa: PLC0415
+    from lookalike.domain.answers import record_json
 
     with open_engine(index) as engine:
         record = record_json(engine.record(image))
@@ -43,9 +43,7 @@ def remove(
     site: Annotated[
         str | None, typer.Option(help="Remove every image of this site.", show_default=False)
     ] = None,
-    block: Annotated[
-        bool, typer.Option("--block", help="The images may not come back.")
-    ] = False,
+    block: Annotated[bool, typer.Option("--block", help="The images may not come back.")] = False,
     is_json: opt.Json = False,
 ) -> None:
     """Remove images from the index; their files stay where they are."""
@@ -71,7 +69,9 @@ def status(index: opt.IndexDir = None, is_json: opt.Json = False) -> None:
         print_json(state)
         return
     typer.echo(f"{state['location']}: {state['images']} images from {state['sources']} sources")
-    typer.echo(f"size      {size_text(state['bytes'])}, seq {state['seq']}, {state['removed']} removed")
+    typer.echo(
+        f"size      {size_text(state['bytes'])}, seq {state['seq']}, {state['removed']} removed"
+    )
     for space in state["spaces"]:
         typer.echo(
             f"vectors   {space['name']}: {space['rows']} × {space['dim']}, {space['kind']}, "
@@ -97,7 +97,7 @@ def optimize(index: opt.IndexDir = None, is_json: opt.Json = False) -> None:
 
 def doctor(index: opt.IndexDir = None, is_json: opt.Json = False) -> None:
     """Check the installation and the index, and say how to mend what is wrong."""
-    from lookalike.wiring.checks import run_checks  # noqa: PLC0415
+    from lookalike.wiring.checks import run_checks
 
     findings = run_checks(index_folder(index))
     if is_json:
@@ -105,7 +105,9 @@ def doctor(index: opt.IndexDir = None, is_json: opt.Json = False) -> None:
     else:
         for finding in findings:
             colour = {"ok": "green", "warning": "yellow", "error": "red"}[finding.state]
-            typer.echo(typer.style(f"{finding.state:8}", fg=colour) + f"{finding.name}: {finding.detail}")
+            typer.echo(
+                typer.style(f"{finding.state:8}", fg=colour) + f"{finding.name}: {finding.detail}"
+            )
             if finding.remedy:
                 typer.echo(f"        {finding.remedy}")
     if any(finding.state == "error" for finding in findings):

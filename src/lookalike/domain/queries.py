@@ -35,13 +35,15 @@ class TextMatch:
     """What the text path asks of the words known of an image.
 
     `words` are scored (any may match); every phrase in `phrases` must occur in some
-    field; `ocr_phrases` must occur in text read from the picture; `excluded` must not occur.
+    field; `ocr_phrases` must occur in text read from the picture; `excluded` must not occur,
+    nor `ocr_excluded` in text read from the picture.
     """
 
     words: str = ""
     phrases: tuple[str, ...] = ()
     ocr_phrases: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
+    ocr_excluded: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         """Tell whether anything is asked that can find an image."""

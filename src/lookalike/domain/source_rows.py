@@ -88,11 +88,11 @@ def target_of_row(row: Mapping[str, object]) -> RowTarget:
         ImageError: `bad-record`, saying which column is missing or of the wrong type.
     """
     for name in BYTES_COLUMNS:
-        value = _inner(row.get(name), "bytes")
+        value = _inner(row[name], "bytes") if name in row else None
         if isinstance(value, (bytes, bytearray)) and value:
             return RowTarget(data=bytes(value))
     for name in (*PATH_COLUMNS, *URL_COLUMNS):
-        value = _inner(row.get(name), "path")
+        value = _inner(row[name], "path") if name in row else None
         if value is None:
             continue
         if not isinstance(value, str):
@@ -143,7 +143,7 @@ def source_of_row(
         caption=_first(row, _CAPTION) or spare.get("caption", ""),
         page_text="\n".join(filter(None, (_first(row, _PAGE_TEXT), _first(row, _AUTHOR)))),
         licence=normalise_licence(_first(row, _LICENCE)),
-        taken=next((t for n in _TAKEN if (t := parse_taken(row.get(n))) is not None), None),
+        taken=_first_date(row),
     )
     return stamp_texts(source)
 
@@ -223,7 +223,17 @@ def _epoch(value: float) -> float | None:
 
 
 def _first(row: Mapping[str, object], names: Sequence[str]) -> str:
-    return next((text for name in names if (text := clean_text(row.get(name)))), "")
+    for name in names:
+        if name in row and (text := clean_text(row[name])):
+            return text
+    return ""
+
+
+def _first_date(row: Mapping[str, object]) -> float | None:
+    for name in _TAKEN:
+        if name in row and (taken := parse_taken(row[name])) is not None:
+            return taken
+    return None
 
 
 def _inner(value: object, name: str) -> object:

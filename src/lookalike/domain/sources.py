@@ -279,7 +279,7 @@ def _segment_regex(segment: str) -> re.Pattern[str]:
         elif wild == "?":
             out.append(".")
         elif match["set"]:
-            inside = re.sub(r"([\\\[\]&~|^])", r"\\\1", match["set"])
+            inside = re.sub(r"([\\\[\]&~|^])", r"\\\1", match["set"]).replace("--", r"-\-")
             out.append(f"[{'^' if match['not'] else ''}{inside}]")
         else:
             out.append(re.escape(wild))

@@ -97,7 +97,9 @@ class MicroBatcher(Generic[Item]):
             try:
                 left = deadline - time.monotonic()
                 is_waiting = len(batch) < self._last_size and left > 0
-                following = self._waiting.get(block=is_waiting, timeout=left if is_waiting else None)
+                following = self._waiting.get(
+                    block=is_waiting, timeout=left if is_waiting else None
+                )
             except queue.Empty:
                 break
             if following is None:

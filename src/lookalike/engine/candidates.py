@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 
-from lookalike.domain.errors import LookalikeError, UsageError
+from lookalike.domain.errors import LookalikeError
 from lookalike.domain.hits import NO_ROW
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
     from lookalike.domain.arrays import Pixels, RowArray
@@ -25,41 +21,14 @@ if TYPE_CHECKING:
     from lookalike.domain.queries import Query
     from lookalike.engine.query_vectors import QueryEncoder, QueryVector
     from lookalike.engine.stores import Stores
+    from lookalike.telemetry.stages import StageTimer
 
 Answer = TypeVar("Answer")
 
 OVERFETCH: Final = 4
 LEAST_CANDIDATES: Final = 200
 MOST_CANDIDATES: Final = 1000
-
-
-class Stopwatch:
-    """Milliseconds by stage, from several threads."""
-
-    def __init__(self) -> None:
-        """Start at zero."""
-        self._began = time.perf_counter()
-        self._lock = threading.Lock()
-        self.stages: dict[str, float] = {}
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Add the time of a `with` block to a stage."""
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.add(name, (time.perf_counter() - began) * 1000.0)
-
-    def add(self, stage: str, ms: float) -> None:
-        """Add milliseconds to a stage."""
-        with self._lock:
-            self.stages[stage] = self.stages.get(stage, 0.0) + ms
-
-    @property
-    def total_ms(self) -> float:
-        """Milliseconds since the start."""
-        return (time.perf_counter() - self._began) * 1000.0
+SERVER_FAULT: Final = 500
 
 
 @dataclass(slots=True)
@@ -93,7 +62,7 @@ class Gatherer:
         query: Query,
         pixels: list[Pixels | None],
         selection: Selection | None,
-        watch: Stopwatch,
+        watch: StageTimer,
     ) -> Gathered:
         """Return every candidate with `cosine` and `bm25`; a late or failed path is named."""
         depth = min(MOST_CANDIDATES, max(LEAST_CANDIDATES, OVERFETCH * query.k))
@@ -121,14 +90,14 @@ class Gatherer:
         return vector, features
 
     def _words(
-        self, query: Query, depth: int, selection: Selection | None, watch: Stopwatch
+        self, query: Query, depth: int, selection: Selection | None, watch: StageTimer
     ) -> tuple[RowArray, NDArray[np.float32]] | None:
         if not query.match:
             return None
         with watch.stage("bm25"):
             hits = self._stores.texts.search(query.match, k=depth, selection=selection)
         rows, scores = hits.rows[0], hits.scores[0]
-        is_hit = rows != NO_ROW
+        is_hit = (rows != NO_ROW) & (rows < self._stores.visible_rows)
         return rows[is_hit], scores[is_hit]
 
     def _vectors(
@@ -137,7 +106,7 @@ class Gatherer:
         pixels: list[Pixels | None],
         depth: int,
         selection: Selection | None,
-        watch: Stopwatch,
+        watch: StageTimer,
     ) -> _VectorPath:
         empty = _VectorPath(None, np.empty(0, np.int64), np.empty(0, np.float32))
         if not query.texts and not query.images:
@@ -180,17 +149,15 @@ class Gatherer:
         gathered.rows = rows
 
 
-def _wait(
-    future: Future[Answer], deadline: float, path: str, degraded: list[str]
-) -> Answer | None:
+def _wait(future: Future[Answer], deadline: float, path: str, degraded: list[str]) -> Answer | None:
     """Return a path's answer; when it fails or is late, say so and return None."""
     try:
         return future.result(timeout=max(0.0, deadline - time.monotonic()))
-    except UsageError:
-        raise
     except FutureTimeout:
         future.cancel()
         degraded.append(f"{path}: late")
     except LookalikeError as error:
+        if error.http_status < SERVER_FAULT:  # the query's own fault
+            raise
         degraded.append(f"{path}: {error.code}: {error.message}")
     return None

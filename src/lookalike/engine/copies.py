@@ -28,7 +28,8 @@ MOST_BUCKET: Final = 2000
 @dataclass(frozen=True, slots=True)
 class CopyRule:
     """When two pictures count as copies: hashes within `radius` bits and a cosine of at least
-    `near`, or a cosine of at least `alone` whatever the hashes say."""
+    `near`, or a cosine of at least `alone` whatever the hashes say.
+    """
 
     radius: int
     near: float
@@ -138,9 +139,7 @@ class CopySearch:
                 pairs.append(CopyPair(one, other, float(cosine), distance))
         return sorted(pairs, key=lambda pair: (-pair.cosine, pair.first.row, pair.second.row))
 
-    def _is_copy(
-        self, one: ImageRecord, other: ImageRecord, cosine: float, distance: int
-    ) -> bool:
+    def _is_copy(self, one: ImageRecord, other: ImageRecord, cosine: float, distance: int) -> bool:
         quality = min(one.facts.phash_quality, other.facts.phash_quality)
         is_near = distance <= self._rule.radius and quality >= self._rule.least_quality
         return (is_near and cosine >= self._rule.near) or cosine >= self._rule.alone

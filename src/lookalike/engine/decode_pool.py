@@ -12,7 +12,7 @@ from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 from lookalike.domain import reasons
 from lookalike.domain.errors import ImageError
@@ -37,6 +37,8 @@ class DecodeBounds:
     seconds: float = 20.0
     memory_bytes: int = 6 << 30
 
+
+Tag = TypeVar("Tag")
 
 _Waiting: TypeAlias = "tuple[DecodeJob, Future[DecodeAnswer]]"
 
@@ -75,10 +77,10 @@ class DecodePool:
         return future
 
     def map(
-        self, items: Iterable[tuple[object, DecodeJob | None]]
-    ) -> Iterator[tuple[object, DecodeAnswer | None]]:
+        self, items: Iterable[tuple[Tag, DecodeJob | None]]
+    ) -> Iterator[tuple[Tag, DecodeAnswer | None]]:
         """Answer a stream of jobs in its order, a bounded number at once; None jobs pass through."""
-        flying: deque[tuple[object, Future[DecodeAnswer] | None]] = deque()
+        flying: deque[tuple[Tag, Future[DecodeAnswer] | None]] = deque()
         for tag, job in items:
             flying.append((tag, self.submit(job) if job is not None else None))
             while len(flying) >= self.window or (flying and _is_ready(flying[0][1])):
@@ -113,7 +115,7 @@ class DecodePool:
         finally:
             driver.stop()
 
-    def _next_job(self, is_waiting: bool) -> _Waiting | None:  # noqa: FBT001
+    def _next_job(self, is_waiting: bool) -> _Waiting | None:
         if is_waiting:
             return self._jobs.get()
         return self._jobs.get_nowait()
@@ -192,7 +194,7 @@ class _Driver:
         environment[MEMORY_VARIABLE] = str(self._bounds.memory_bytes)
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
             environment[name] = "1"
-        self._process = subprocess.Popen(  # noqa: S603 - our own module
+        self._process = subprocess.Popen(
             [sys.executable, "-m", "lookalike.engine.decode_worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

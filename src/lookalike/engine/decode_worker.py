@@ -22,6 +22,7 @@ from lookalike.engine.frames import DecodeAnswer, DecodeJob
 from lookalike.imaging.examine import examine, load_query_pixels
 
 MEMORY_VARIABLE: Final = "LOOKALIKE_DECODER_BYTES"
+_NO_WAITING: Final = getattr(os, "O_NONBLOCK", 0)
 
 
 def main() -> None:
@@ -75,7 +76,7 @@ def answer(job: DecodeJob) -> DecodeAnswer:
 def read_picture(path: bytes, max_bytes: int = 0) -> bytes:
     """Return a regular file's bytes; pipes and devices, which could block, are refused."""
     try:
-        with open(path, "rb", opener=_open_without_waiting) as file:  # noqa: PTH123 - bytes
+        with os.fdopen(os.open(path, os.O_RDONLY | _NO_WAITING), "rb") as file:
             facts = os.fstat(file.fileno())
             if not stat.S_ISREG(facts.st_mode):
                 raise ImageError(reasons.UNREADABLE, "not a regular file")
@@ -90,14 +91,10 @@ def read_picture(path: bytes, max_bytes: int = 0) -> bytes:
         raise ImageError(reasons.UNREADABLE, error.strerror or "the file cannot be read") from error
 
 
-def _open_without_waiting(path: bytes, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
 def _bound_memory(limit_bytes: int) -> None:
     if limit_bytes <= 0 or sys.platform == "win32":
         return
-    import resource  # noqa: PLC0415 - not on every platform
+    import resource
 
     resource.setrlimit(resource.RLIMIT_AS, (limit_bytes, limit_bytes))
 

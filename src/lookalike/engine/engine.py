@@ -24,6 +24,7 @@ from lookalike.engine.decode_pool import DecodePool
 from lookalike.engine.decode_worker import answer as decode_here
 from lookalike.engine.decode_worker import read_picture
 from lookalike.engine.ingest import IngestOptions, IngestRun, IngestTools
+from lookalike.engine.lease import WriterLease
 from lookalike.engine.query_vectors import QueryEncoder
 from lookalike.engine.reports import Status
 from lookalike.engine.search import Searcher
@@ -34,7 +35,7 @@ from lookalike.imaging.examine import ExaminePlan
 from lookalike.ranking.rrf import ReciprocalRankFusion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from lookalike.domain.hits import SearchResult
     from lookalike.domain.images import ImageRecord
@@ -65,6 +66,7 @@ class EngineParts:
     decode_workers: int = 2
     search_threads: int = 8
     is_isolating_queries: bool = False
+    writer_idle_s: float = 0.0
     ranker: Ranker | None = None
     clock: Callable[[], float] = time.time
 
@@ -89,8 +91,9 @@ class Engine:
         self._pool: DecodePool | None = None
         self._pool_lock = threading.Lock()
         self._sync_lock = threading.Lock()
-        self._write_lock = threading.Lock()
-        self._seen = parts.reader.filters.seq
+        self._lease = WriterLease(self._open_writer, idle_s=parts.writer_idle_s)
+        self._seen = -1
+        self._filters_seq = parts.reader.filters.seq
         self._encoder = QueryEncoder(
             parts.encoder,
             decode=self._decode,
@@ -286,13 +289,14 @@ class Engine:
         """Close the index; nothing that was acknowledged depends on it."""
         self._searcher.close()
         self._encoder.close()
+        self._lease.close()
         with self._pool_lock:
             if self._pool is not None:
                 self._pool.close()
                 self._pool = None
         self._stores.close()
 
-    def _space(self, vectors: Any) -> dict[str, Any]:  # noqa: ANN401
+    def _space(self, vectors: Any) -> dict[str, Any]:
         bundle = self._parts.encoder.bundle if self._parts.encoder else None
         return {
             "name": self._stores.space,
@@ -319,13 +323,15 @@ class Engine:
                 return
             self._stores.vectors.refresh(state.rows)
             self._stores.filters.refresh(state.rows)
-            self._seen = replay(
+            self._filters_seq = replay(
                 self._stores.catalog,
-                after=self._seen,
+                after=self._filters_seq,
                 on_put=self._stores.filters.update,
                 on_remove=self._hide,
             )
+            self._seen = state.seq
             self._stores.texts.refresh()
+            self._stores.visible_rows = state.rows
 
     def _mend(self) -> None:
         """Complete the text index that a stopped writer left behind, unless one is at work."""
@@ -350,21 +356,16 @@ class Engine:
         return IngestTools(writer, encoder, self._decoders(), plan, fetcher, self._parts.clock)
 
     @contextmanager
-    def _writing(self) -> Iterator[Writer]:
+    def _writing(self) -> Generator[Writer]:
         """Hold the index's lock for the length of a `with` block."""
-        if not self._write_lock.acquire(timeout=60.0):
-            raise IndexLockedError("another call of this process is writing for over a minute")
-        try:
-            stores, release = self._parts.open_writer()
-            encoder = self._parts.encoder
-            models = {"vector": encoder.bundle.fingerprint} if encoder is not None else {}
-            writer = Writer(stores, models=models, clock=self._parts.clock, on_close=release)
-            try:
-                yield writer
-            finally:
-                writer.close()
-        finally:
-            self._write_lock.release()
+        with self._lease.hold() as writer:
+            yield writer
+
+    def _open_writer(self) -> Writer:
+        stores, release = self._parts.open_writer()
+        encoder = self._parts.encoder
+        models = {"vector": encoder.bundle.fingerprint} if encoder is not None else {}
+        return Writer(stores, models=models, clock=self._parts.clock, on_close=release)
 
     def _decoders(self) -> DecodePool:
         with self._pool_lock:

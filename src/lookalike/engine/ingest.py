@@ -17,6 +17,7 @@ from lookalike.engine.relay import WriteBehind, read_ahead
 from lookalike.engine.reports import IngestProgress, IngestReport
 from lookalike.engine.writer import PreparedImage, WriteBatch
 from lookalike.ports.catalog import Failure
+from lookalike.telemetry.stages import StageTimer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -84,7 +85,7 @@ class IngestRun:
         self._catalog = tools.writer.stores.catalog
         self._counts: Counter[str] = Counter()
         self._failed: Counter[str] = Counter()
-        self._stages: Counter[str] = Counter()
+        self._stages = StageTimer()
         self._refusals = RefusalFile(options.reports)
         self._pending = _Pending()
         self._flying: set[ImageId] = set()
@@ -178,27 +179,22 @@ class IngestRun:
         self._progress()
 
     def _write(self, batch: WriteBatch) -> None:
-        began = time.perf_counter()
-        self._tools.writer.write(batch)
+        with self._stages.stage("write", items=len(batch.images)):
+            self._tools.writer.write(batch)
         ids = [image.facts.id for image in batch.images]
         self._flying.difference_update(ids)
         self._ids.extend(ids[: max(0, IDS_REPORTED - len(self._ids))])
-        self._stages["write"] += time.perf_counter() - began
 
     def _encode(self, judged: list[Judged]) -> list[FloatMatrix]:
-        began = time.perf_counter()
         pixels = [one.pixels for one in judged if one.vector is None and one.pixels is not None]
         encoded: Iterable[FloatMatrix] = ()
         if pixels and self._tools.encoder is not None:
-            encoded = self._tools.encoder.encode_images(np.stack(pixels))
+            with self._stages.stage("encode", items=len(pixels)):
+                encoded = self._tools.encoder.encode_images(np.stack(pixels))
         fresh = iter(encoded)
-        vectors = [one.vector if one.vector is not None else next(fresh) for one in judged]
-        self._stages["encode"] += time.perf_counter() - began
-        return vectors
+        return [one.vector if one.vector is not None else next(fresh) for one in judged]
 
-    def _note_vanished(
-        self, prefix: str, seen: SeenUris, saver: WriteBehind[WriteBatch]
-    ) -> None:
+    def _note_vanished(self, prefix: str, seen: SeenUris, saver: WriteBehind[WriteBatch]) -> None:
         gone = [uri for uri in self._catalog.uris_under(prefix) if not seen.has(uri)]
         self._counts["vanished"] += len(gone)
         for uri in gone:
@@ -221,9 +217,12 @@ class IngestRun:
                 failed=sum(self._failed.values()),
                 images_per_s=self._counts["added"] / seconds if seconds else 0.0,
                 seconds=seconds,
-                stage_seconds=dict(self._stages),
+                stage_seconds=self._stage_seconds(),
             )
         )
+
+    def _stage_seconds(self) -> dict[str, float]:
+        return {name: ms / 1000.0 for name, ms in self._stages.stages.items()}
 
     def _report(self) -> IngestReport:
         seconds = time.monotonic() - self._began
@@ -235,7 +234,7 @@ class IngestRun:
             failed=dict(self._failed),
             seconds=seconds,
             images_per_s=self._counts["added"] / seconds if seconds else 0.0,
-            stage_seconds=dict(self._stages),
+            stage_seconds=self._stage_seconds(),
             is_interrupted=self._options.stop.is_set(),
             refusals=self._refusals.path,
             ids=tuple(self._ids),

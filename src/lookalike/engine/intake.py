@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import time
 from bisect import bisect_left
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,10 +16,10 @@ import numpy as np
 from lookalike.domain import reasons
 from lookalike.domain.errors import ImageError
 from lookalike.domain.images import ImageFacts, ImageId
+from lookalike.domain.sources import is_unchanged
 from lookalike.engine.frames import DecodeAnswer, DecodeJob
 
 if TYPE_CHECKING:
-    from collections import Counter
     from collections.abc import Iterable, Iterator
 
     from lookalike.domain.arrays import FloatMatrix, Pixels
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from lookalike.imaging.examine import ExaminePlan
     from lookalike.ports.catalog import Catalog, SourceState
     from lookalike.ports.source import Fetcher, PictureSource, SourceItem
+    from lookalike.telemetry.stages import StageTimer
 
 LOOKUP_CHUNK: Final = 256
 """Sources whose state is looked up at once."""
@@ -103,7 +103,7 @@ class SeenUris:
             return True
         if self._recent:
             self._merge()
-        at = bisect_left(self._sorted, _hash(uri))  # pyright: ignore[reportArgumentType]
+        at = bisect_left(self._sorted, _hash(uri))
         return at < self._sorted.shape[0] and int(self._sorted[at]) == _hash(uri)
 
     def _merge(self) -> None:
@@ -115,8 +115,8 @@ class SeenUris:
 class Intake:
     """Judges the items of a source, in their order, with bounded work in flight."""
 
-    def __init__(self, tools: IntakeTools, stages: Counter[str]) -> None:
-        """Keep the tools; `stages` gathers CPU seconds per stage."""
+    def __init__(self, tools: IntakeTools, stages: StageTimer) -> None:
+        """Keep the tools; `stages` gathers what each stage took."""
         self._tools = tools
         self._stages = stages
 
@@ -133,38 +133,29 @@ class Intake:
         self, items: Iterator[SourceItem], seen: SeenUris | None
     ) -> Iterator[tuple[SourceItem, SourceState | None]]:
         while True:
-            began = time.perf_counter()
-            chunk = [self._stamped(item) for item in islice(items, LOOKUP_CHUNK)]
+            with self._stages.stage("list"):
+                chunk = [self._licensed(item) for item in islice(items, LOOKUP_CHUNK)]
+                states = self._tools.catalog.source_states([item.source.uri for item in chunk])
             if not chunk:
                 return
-            states = self._tools.catalog.source_states([item.source.uri for item in chunk])
-            self._stages["list"] += time.perf_counter() - began
             for item in chunk:
                 if seen is not None:
                     seen.add(item.source.uri, is_unlisted=item.kind == "error")
                 yield item, self._unchanged(item, states.get(item.source.uri))
 
-    def _stamped(self, item: SourceItem) -> SourceItem:
-        """Fold what is said of a picture into its fingerprint: new words count as a change."""
-        source = item.source
-        licence = source.licence if source.licence != "unknown" else self._tools.licence
-        words = (
-            source.page_url, source.site, source.title, source.alt_text, source.caption,
-            source.page_text, licence, str(source.taken),
-        )  # fmt: skip
-        digest = hashlib.blake2b(
-            "\0".join(words).encode("utf-8", "surrogatepass"), digest_size=6
-        ).hexdigest()
-        fingerprint = f"{source.fingerprint}|{digest}"
-        return replace(item, source=replace(source, licence=licence, fingerprint=fingerprint))
+    def _licensed(self, item: SourceItem) -> SourceItem:
+        """Assume the run's licence where the source states none."""
+        if self._tools.licence == "unknown" or item.source.licence != "unknown":
+            return item
+        return replace(item, source=replace(item.source, licence=self._tools.licence))
 
     def _unchanged(self, item: SourceItem, state: SourceState | None) -> SourceState | None:
         """Return what is remembered if it still holds, else None."""
         if state is None or self._tools.is_forced or item.kind == "error":
             return None
-        if state.fingerprint != item.source.fingerprint or state.reason in TRANSIENT:
+        if state.reason in TRANSIENT:
             return None
-        return state
+        return state if is_unchanged(state.fingerprint, item.source.fingerprint) else None
 
     def _fetch(
         self,
@@ -226,7 +217,7 @@ class Intake:
     def _examined(self, item: SourceItem, answer: DecodeAnswer | None) -> Judged:
         if answer is None:
             return Judged(item.source, "failed", error=(reasons.UNREADABLE, "nothing to read"))
-        self._stages["decode"] += answer.cpu_s
+        self._stages.add("decode", answer.cpu_s * 1000.0, items=1)
         if answer.error is not None:
             error = (answer.error.reason, answer.error.message)
             return Judged(item.source, "failed", error=error)

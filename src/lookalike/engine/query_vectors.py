@@ -71,9 +71,7 @@ class QueryEncoder:
         """Decode the query's pictures; None for one whose vector is in the index already."""
         return [self._pixels(part) for part in query.images]
 
-    def mix(
-        self, query: Query, pixels: list[Pixels | None], stores: Stores
-    ) -> QueryVector | None:
+    def mix(self, query: Query, pixels: list[Pixels | None], stores: Stores) -> QueryVector | None:
         """Return the weighted sum of the parts' unit vectors, scaled to unit norm.
 
         None when nothing can be encoded (no parts, or only words and no text tower).
@@ -93,12 +91,14 @@ class QueryEncoder:
         parts += [(promise.result(), weight) for promise, weight in promises]
         if not parts:
             return None
-        mixed = np.sum([vector * weight for vector, weight in parts], axis=0, dtype=np.float32)
+        mixed = np.zeros(parts[0][0].shape, dtype=np.float32)
+        for vector, weight in parts:
+            mixed += vector * weight
         norm = float(np.linalg.norm(mixed))
-        if norm < 1e-6:  # noqa: PLR2004 - the parts cancel out
+        if norm < 1e-6:
             return None
         kind = "image" if any(part.weight > 0 for part in query.images) else "text"
-        return QueryVector((mixed / norm).astype(np.float32), kind)
+        return QueryVector(mixed / norm, kind)
 
     def close(self) -> None:
         """End the batchers."""
@@ -115,7 +115,7 @@ class QueryEncoder:
     def _stored(self, part: ImagePart, stores: Stores) -> FloatMatrix:
         image = ImageId(part.reference)
         row = stores.catalog.rows_of([image]).get(image)
-        if row is None:
+        if row is None or row >= stores.visible_rows:
             raise NotFoundError(f"no image {part.reference} in this index")
         return stores.vectors.fetch(np.asarray([row], dtype=np.int64))[0]
 
@@ -162,4 +162,3 @@ class QueryEncoder:
         if self._encoder is None:
             raise UnsupportedInputError("this index has no encoder for pictures")
         return self._encoder.encode_images(np.stack(pixels))
-

@@ -10,16 +10,17 @@ import numpy as np
 
 from lookalike.domain.errors import CursorError, QueryError, UsageError
 from lookalike.domain.hits import Hit, SearchResult
-from lookalike.engine.candidates import Gatherer, Stopwatch
+from lookalike.engine.candidates import Gatherer
 from lookalike.engine.cursor import (
     ListingCursor,
     RankedCursor,
     decode_cursor,
-    encode_cursor,
     digest,
+    encode_cursor,
     fingerprint,
 )
 from lookalike.ranking.calibration import LEAST_SAMPLE, Background
+from lookalike.telemetry.stages import StageTimer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -70,7 +71,7 @@ class Searcher:
     def search(self, query: Query) -> SearchResult:
         """Answer a query; what is wrong with the query is raised, what fails inside is degraded."""
         _check(query)
-        watch = Stopwatch()
+        watch = StageTimer()
         degraded: list[str] = []
         with watch.stage("decode"):
             pixels = self._encoder.load_images(query)
@@ -101,7 +102,7 @@ class Searcher:
         query: Query,
         pixels: list[Pixels | None],
         selection: Selection | None,
-        watch: Stopwatch,
+        watch: StageTimer,
         degraded: list[str],
     ) -> _Page:
         owner = self._owner(query)
@@ -192,7 +193,9 @@ class Searcher:
             )
         return hits
 
-    def _why(self, query: Query, record: ImageRecord, parts: Mapping[str, float]) -> tuple[str, ...]:
+    def _why(
+        self, query: Query, record: ImageRecord, parts: Mapping[str, float]
+    ) -> tuple[str, ...]:
         if not query.match or parts.get("bm25", 0.0) <= 0:
             return ()
         return tuple(self._stores.texts.matched_terms(query.match, record.row))
@@ -205,7 +208,7 @@ class Searcher:
 
     def _sample(self) -> Background:
         """Return the background, drawn with a fixed seed from the rows there are."""
-        rows = self._stores.catalog.state().rows
+        rows = self._stores.visible_rows
         if self._background is not None and rows <= self._background[0] * BACKGROUND_GROWTH:
             return self._background[1]
         if rows < LEAST_SAMPLE:

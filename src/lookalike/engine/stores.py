@@ -22,9 +22,13 @@ if TYPE_CHECKING:
 REPLAY_CHUNK: Final = 2000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Stores:
-    """One set of open stores; `space` names the vectors that are searched."""
+    """One set of open stores; `space` names the vectors that are searched.
+
+    `visible_rows` is how far a reader has brought all its stores: each may run ahead of the
+    others for a moment, so that rows beyond it are left out of answers.
+    """
 
     catalog: Catalog
     filters: FilterIndex
@@ -32,6 +36,7 @@ class Stores:
     vectors: VectorIndex
     blobs: BlobStore
     space: str
+    visible_rows: int = 0
 
     def close(self) -> None:
         """Close every store."""

@@ -96,7 +96,9 @@ _MEASURES: Final[Mapping[str, Callable[[Grades, Grades, int | None], float]]] = 
     "precision": precision,
     "success": success,
     "mrr": reciprocal_rank,
+    "rr": reciprocal_rank,
     "map": average_precision,
+    "ap": average_precision,
     "ndcg": ndcg,
 }
 

@@ -22,7 +22,6 @@ FloatArray: TypeAlias = NDArray[np.float32]
 PALETTE_SIZE: Final = 6
 _LEVELS: Final = 32
 _COARSE_CELLS: Final = 4096
-_SWEEPS: Final = 2
 _MERGE_DISTANCE: Final = 12.0
 """CIELAB distance under which two palette entries would look like one colour."""
 
@@ -144,9 +143,9 @@ def _lab_table() -> FloatArray:
 
 
 @lru_cache(maxsize=1)
-def _term_table() -> NDArray[np.intp]:
+def _term_table() -> NDArray[np.uint8]:
     """Return the index into `COLOR_NAMES` of each of the 32768 cells."""
-    return name_colours(_lab_table()).astype(np.intp)
+    return name_colours(_lab_table())
 
 
 @lru_cache(maxsize=1)
@@ -158,7 +157,7 @@ def _coarse_lab_table() -> FloatArray:
 
 
 def _palette(flat: Pixels, levels: NDArray[np.int32]) -> tuple[PaletteColour, ...]:
-    """Cluster the colours by k-means in CIELAB from deterministic seeds.
+    """Cluster the colours by one step of k-means in CIELAB from well-spread seeds.
 
     Clustering sees cells of 16 levels a channel; the colours reported are the true means.
     """
@@ -169,8 +168,7 @@ def _palette(flat: Pixels, levels: NDArray[np.int32]) -> tuple[PaletteColour, ..
     points = _coarse_lab_table()[cells]
     mass = counts[cells].astype(np.float32)
     centres = _seeds(points, mass)
-    for _ in range(_SWEEPS):
-        centres = _means(points, mass, _nearest(points, centres), centres)
+    centres = _means(points, mass, _nearest(points, centres), centres)
     label = np.zeros(_COARSE_CELLS, dtype=np.int8)
     label[cells] = _nearest(points, centres)
     return _describe(flat, label[codes], len(centres))

@@ -94,7 +94,7 @@ def _cool(
     """Green, blue, purple, and the pinks beside purple: hues from 106° to 345°."""
     is_violet = (hue >= 296) & (hue < 345)
     is_pure_blue = (hue < 308) & (chroma > 85) & (lightness < 50)
-    is_navy = (hue < 304) & (lightness < 24)
+    is_navy = (hue < 308) & (lightness < 24)
     return [
         ("yellow", (hue >= 106) & (hue < 112) & (lightness > 88) & (chroma > 30)),
         ("green", (hue >= 106) & (hue < 190)),

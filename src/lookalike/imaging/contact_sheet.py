@@ -198,8 +198,13 @@ def _wide_font(size: int) -> Font | None:
 @lru_cache(maxsize=4096)
 def _is_drawn(letter: str) -> bool:
     """Tell whether Pillow's own font has the letter: a missing one is drawn as a box."""
-    font = ImageFont.load_default(20)
-    return bytes(font.getmask(letter)) != bytes(font.getmask("\uffff"))
+    return _drawing(letter) != _drawing("\uffff")
+
+
+def _drawing(letter: str) -> bytes:
+    image = Image.new("1", (48, 48))
+    ImageDraw.Draw(image).text((4, 4), letter, fill=1, font=_font(20))
+    return image.tobytes()
 
 
 def set_type(text: str, size: int) -> tuple[str, Font]:

@@ -58,11 +58,8 @@ def split_jpeg(data: bytes) -> JpegParts | None:
         if data[at] != 0xFF:
             return None
         marker = data[at + 1]
-        if marker == 0xFF:
-            at += 1
-            continue
-        if marker in _STANDALONE:
-            at += 2
+        if marker == 0xFF or marker in _STANDALONE:
+            at += 1 if marker == 0xFF else 2
             continue
         if marker == _SOS:
             break

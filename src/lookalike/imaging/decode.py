@@ -8,7 +8,7 @@ import threading
 import warnings
 import zlib
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -57,6 +57,9 @@ _OPENERS: Final[dict[Format, type[ImageFile.ImageFile]]] = {
 _ANIMATED_FORMATS: Final = frozenset(("gif", "png", "webp", "avif"))
 _LATER_FRAMES: Final = (1, 2, 4, 8)
 _TAG_SUBFILE, _TAG_DNG = 254, 50706
+_WEBP_CANVAS_BYTES: Final = 12
+"""The reader reserves two canvases when it opens a file, and the picture is a third."""
+
 _MAX_PROFILE_BYTES: Final = 4 * 1024 * 1024
 
 
@@ -98,7 +101,7 @@ class Picture:
     frames: int = 1
     is_animated: bool = False
     alpha: Image.Image | None = None
-    metadata: Metadata = Metadata()
+    metadata: Metadata = field(default_factory=Metadata)
     clean_jpeg: bytes | None = None
 
     @property
@@ -207,6 +210,7 @@ def _decode_other(
 ) -> Picture:
     if format == "webp" and (size := webp_size(data)):
         _check_size(size, limits)
+        _check_memory(size[0] * size[1] * _WEBP_CANVAS_BYTES, limits)
     elif format == "png" and len(data) >= 24:
         stated = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
         _check_size(stated, limits)
@@ -328,15 +332,15 @@ def _metadata_of(image: Image.Image, data: bytes, format: Format) -> Metadata:
     if isinstance(xmp, str):
         xmp = xmp.encode()
 
-    def field(name: str) -> str:
+    def words(name: str) -> str:
         value = info.get(name, "")
         return str(value) if isinstance(value, str) else ""
 
     metadata = read_metadata(
         exif if isinstance(exif, bytes) else b"",
         xmp if isinstance(xmp, bytes) else b"",
-        texts=(field("Title"), field("Description")),
-        rights=(field("Copyright"), field("License")),
+        texts=(words("Title"), words("Description")),
+        rights=(words("Copyright"), words("License")),
     )
     return replace(metadata, orientation=1) if is_tiff else metadata  # Pillow has turned it
 

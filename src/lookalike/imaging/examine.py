@@ -17,7 +17,7 @@ from lookalike.imaging.decode import DecodeLimits, Picture, decode
 from lookalike.imaging.kind import classify
 from lookalike.imaging.phash import phash
 from lookalike.imaging.preprocess import crop_region, to_model_pixels
-from lookalike.imaging.thumbnails import THUMBNAIL_SIDE, thumbnail
+from lookalike.imaging.thumbnails import THUMBNAIL_SIDE, shrink, thumbnail
 
 if TYPE_CHECKING:
     from lookalike.domain.arrays import Pixels
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _DEFAULT_SHRINK: Final = 256
 _HASH_SIDE: Final = 64
-_COLOUR_GRID: Final = (48, 48)
+_COLOUR_GRID: Final = (40, 40)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +70,11 @@ def examine(data: bytes, *, plan: ExaminePlan) -> Examined:
     """
     picture = decode(data, limits=plan.limits, shrink_to=plan.decode_side)
     pixels = to_model_pixels(picture, plan.preprocess) if plan.preprocess else None
+    shrunk = shrink(picture.pixels, plan.thumbnail_side)
     return Examined(
-        facts=_facts(data, picture),
+        facts=_facts(data, picture, shrunk),
         pixels=pixels,
-        thumbnail=thumbnail(picture, side=plan.thumbnail_side),
+        thumbnail=thumbnail(picture, side=plan.thumbnail_side, shrunk=shrunk),
     )
 
 
@@ -98,10 +99,9 @@ def load_query_pixels(
     return to_model_pixels(crop_region(picture, region), preprocess)
 
 
-def _facts(data: bytes, picture: Picture) -> ImageFacts:
-    """Read kind, colours and hash off the decoded picture."""
-    image = picture.pixels
-    small = _reduce_to(image, _HASH_SIDE)
+def _facts(data: bytes, picture: Picture, shrunk: Image.Image) -> ImageFacts:
+    """Read kind off the decoded picture, colours and hash off the shrunk one."""
+    small = _reduce_to(shrunk, _HASH_SIDE)
     colours = _colours(small, picture.alpha)
     bits, quality = phash(small)
     return ImageFacts(
@@ -111,7 +111,7 @@ def _facts(data: bytes, picture: Picture) -> ImageFacts:
         bytes=len(data),
         format=picture.format,
         frames=picture.frames,
-        kind=classify(image).name,
+        kind=classify(picture.pixels).name,
         is_animated=picture.is_animated,
         is_transparent=picture.is_transparent,
         taken=picture.metadata.taken,

@@ -37,10 +37,12 @@ def set_upright(image: Image.Image, orientation: int) -> Image.Image:
 
 def shrink_whole(image: Image.Image, shrink_to: int | None) -> Image.Image:
     """Shrink by a whole factor while both sides stay at least `shrink_to`."""
-    if shrink_to is None or image.mode not in _REDUCIBLE:
+    factor = min(image.size) // shrink_to if shrink_to else 1
+    if factor < 2:
         return image
-    factor = min(image.size) // shrink_to
-    return image.reduce(factor) if factor >= 2 else image
+    if image.mode in {"1", "P"} and "transparency" not in image.info:
+        image = image.convert("L" if image.mode == "1" else "RGB")
+    return image.reduce(factor) if image.mode in _REDUCIBLE else image
 
 
 def split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _SIDE: Final = 32
 _KEPT: Final = 8
 _NOISE: Final = 4.0
-"""A coefficient nearer to the median than this may flip under slight noise (orthonormal DCT)."""
+"""A coefficient nearer to the median than this may flip under slight noise."""
 
 HashArray: TypeAlias = NDArray[np.uint64]
 """`(n,)` uint64 hashes."""
@@ -47,12 +47,13 @@ def phash(image: Image.Image) -> tuple[int, float]:
 
 @lru_cache(maxsize=1)
 def _dct_basis() -> NDArray[np.float64]:
-    """Return the lowest rows of the orthonormal type II DCT, `(8, 32)`."""
+    """Return the lowest rows of the type II DCT, `(8, 32)`, all scaled alike.
+
+    The constant row is not shortened to unit length, since `imagehash` does not.
+    """
     frequency = np.arange(_KEPT)[:, None]
     place = np.arange(_SIDE)[None, :]
-    basis = np.cos(np.pi * frequency * (2 * place + 1) / (2 * _SIDE)) * np.sqrt(2 / _SIDE)
-    basis[0] /= np.sqrt(2)
-    return basis
+    return np.cos(np.pi * frequency * (2 * place + 1) / (2 * _SIDE)) * np.sqrt(2 / _SIDE)
 
 
 def hamming(hashes: HashArray | Sequence[int], query: int) -> NDArray[np.uint8]:

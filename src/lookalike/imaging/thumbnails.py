@@ -20,14 +20,17 @@ _PASS_BYTES_PER_PIXEL: Final = 0.35
 _PASS_MAX_BYTES: Final = 32 * 1024
 
 
-def thumbnail(picture: Picture, *, side: int = THUMBNAIL_SIDE) -> bytes:
+def thumbnail(
+    picture: Picture, *, side: int = THUMBNAIL_SIDE, shrunk: Image.Image | None = None
+) -> bytes:
     """Return a JPEG whose longest side is at most `side` pixels; nothing is enlarged.
 
-    A JPEG that is small already is passed on as it is, without its metadata.
+    A JPEG that is small already is passed on as it is, without its metadata. `shrunk` is
+    the picture as `shrink` gives it, where the caller has it.
     """
     if (passed := _pass_through(picture, side)) is not None:
         return passed
-    small = shrink(picture.pixels, side)
+    small = shrink(picture.pixels, side) if shrunk is None else shrunk
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=_QUALITY)
     return buffer.getvalue()

@@ -69,5 +69,5 @@ def check_exposure(settings: ServerSettings) -> None:
         return
     raise UsageError(
         f"serving on {settings.host} would let anyone on the network read and delete pictures",
-        hint="set LOOKALIKE_API_KEY to a long random word, or serve on 127.0.0.1",
+        hint="set LOOKALIKE_API_KEYS to a long random word, or serve on 127.0.0.1",
     )

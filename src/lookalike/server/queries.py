@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from fastapi import Query as Parameter
 
-from lookalike.domain.errors import FilterError, QueryError, UnknownNameError, suggest_names
+from lookalike.domain.errors import QueryError, UnknownNameError, suggest_names
 from lookalike.domain.queries import ImagePart, Query, TextPart
-from lookalike.domain.query_language import filters_from_options, parse_query
+from lookalike.domain.query_filters import ALIASES, OPTION_NAMES, filters_from_options
+from lookalike.domain.query_language import parse_query
 from lookalike.server.bodies import checked, decode_base64
 from lookalike.server.errors import BadBodyError
 
@@ -42,6 +43,10 @@ FILTER_NAMES: Final[dict[str, str]] = {
     "until": "taken at or before: 2024, 2024-05 or 2024-05-31",
 }
 """The filters that are query parameters, with what they take."""
+
+_READ: Final = frozenset(
+    {*OPTION_NAMES, *(name for name, meant in ALIASES.items() if meant in OPTION_NAMES)}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +90,12 @@ def check_region(values: Sequence[float]) -> Region:
     return (x, y, min(width, 1 - x), min(height, 1 - y))
 
 
-def read_filters(request: Request, *, others: frozenset[str]) -> dict[str, str]:
+def read_filters(request: Request, *, others: frozenset[str]) -> dict[str, list[str]]:
     """Return a request's filters, after refusing parameters that mean nothing."""
-    options: dict[str, str] = {}
+    options: dict[str, list[str]] = {}
     for name, value in request.query_params.multi_items():
-        if name in FILTER_NAMES:
-            options[name] = f"{options[name]},{value}" if name in options else value
+        if name in _READ:
+            options.setdefault(ALIASES.get(name, name), []).append(value)
         elif name not in others:
             hint = suggest_names(name, sorted(FILTER_NAMES.keys() | others))
             raise UnknownNameError(f"there is no parameter {name[:60]!r}", hint=hint)
@@ -101,7 +106,7 @@ def build_query(
     context: Context,
     text: str,
     *,
-    options: Mapping[str, str],
+    options: Mapping[str, object],
     page: Paging,
     images: Sequence[ImagePart] = (),
     texts: Sequence[TextPart] = (),
@@ -125,7 +130,7 @@ def build_query(
     query = replace(
         query,
         images=tuple(_safe(context, part) for part in (*images, *query.images)),
-        filter=query.filter & filters_from_options(_known(options)),
+        filter=query.filter & filters_from_options(options),
         k=page.k,
         cursor=page.cursor,
         is_explained=page.is_explained,
@@ -140,11 +145,10 @@ def build_query(
 
 def query_of_body(context: Context, body: SearchRequest) -> Query:
     """Return the query of a JSON search; blocks on URLs."""
-    options = {name: _option(value) for name, value in body.filter.items()}
     return build_query(
         context,
         body.q,
-        options=options,
+        options=body.filter,
         page=Paging(body.k, body.cursor, body.explain),
         images=[_image_part(context, image) for image in body.images],
         texts=[TextPart(text.text, text.weight) for text in body.texts],
@@ -188,15 +192,3 @@ def _safe(context: Context, part: ImagePart) -> ImagePart:
     if part.kind == "url":
         return replace(part, kind="data", reference="", data=context.fetcher.fetch(part.reference))
     return part
-
-
-def _known(options: Mapping[str, str]) -> Mapping[str, str]:
-    for name in options:
-        if name not in FILTER_NAMES:
-            hint = suggest_names(name, sorted(FILTER_NAMES))
-            raise FilterError(f"there is no filter {name[:60]!r}", hint=hint)
-    return options
-
-
-def _option(value: str | float | bool | list[str]) -> str:
-    return ",".join(value) if isinstance(value, list) else str(value)

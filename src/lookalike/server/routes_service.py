@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fastapi import APIRouter
-from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from fastapi.responses import JSONResponse, Response
 
 from lookalike.domain.errors import LookalikeError
 from lookalike.server.context import Shared
@@ -50,8 +50,8 @@ async def get_readiness(context: Shared) -> Response:
 
 @router.get(
     "/metrics",
-    response_class=PlainTextResponse,
-    responses=errors(503),
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {}}}, **errors(503)},
     summary="Prometheus metrics",
 )
 async def get_metrics(context: Shared) -> Response:

@@ -89,7 +89,10 @@ def _check_index(engine: Engine) -> Iterator[Finding]:
         yield Finding("words", "ok", f"complete to seq {state.seq}")
     else:
         yield Finding(
-            "words", "warning", "behind the catalog", "a writer is at work, or run: lookalike optimize"
+            "words",
+            "warning",
+            "behind the catalog",
+            "a writer is at work, or run: lookalike optimize",
         )
     yield _check_vectors(engine)
     yield _check_thumbnails(engine)
@@ -112,7 +115,7 @@ def _check_vectors(engine: Engine) -> Finding:
         norms = np.linalg.norm(engine.stores.vectors.fetch(sample), axis=1)
     except LookalikeError as error:
         return Finding("vectors", "error", error.message, error.hint)
-    odd = int(np.count_nonzero(np.abs(norms - 1.0) > 0.01))  # noqa: PLR2004 - fp16 rounding
+    odd = int(np.count_nonzero(np.abs(norms - 1.0) > 0.01))
     if odd:
         remedy = "index the pictures again with --force"
         return Finding("vectors", "error", f"{odd} of {len(sample)} sampled are damaged", remedy)
@@ -125,7 +128,9 @@ def _check_thumbnails(engine: Engine) -> Finding:
     missing = sum(not engine.stores.blobs.has(thumbnail_key(image)) for image in ids)
     if missing:
         remedy = "index the pictures again with --force"
-        return Finding("thumbnails", "warning", f"{missing} of {len(ids)} sampled are missing", remedy)
+        return Finding(
+            "thumbnails", "warning", f"{missing} of {len(ids)} sampled are missing", remedy
+        )
     return Finding("thumbnails", "ok", f"{len(ids)} sampled, all there")
 
 

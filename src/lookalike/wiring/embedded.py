@@ -20,9 +20,11 @@ from lookalike.adapters.filters_columns import ColumnsFilterIndex
 from lookalike.adapters.lock_file import WriterLock
 from lookalike.adapters.text_tantivy import TantivyTextIndex
 from lookalike.adapters.vectors_faiss import FaissVectorIndex
+from lookalike.adapters.vectors_settings import VectorSettings
 from lookalike.domain.errors import (
     EncoderMismatchError,
     IndexCorruptError,
+    IndexMissingError,
     StoreError,
     UsageError,
 )
@@ -36,8 +38,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lookalike.ports.encoder import Encoder
+    from lookalike.ports.source import Fetcher
 
+CATALOG: Final = "catalog.sqlite"
 LOCK_WAIT_S: Final = 5.0
+WRITER_IDLE_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,22 +80,40 @@ def open_index(
         _create(root, options, settings)
     manifest = read_manifest(root)
     encoder = _encoder(manifest, options, settings)
+    return assemble(root, manifest, encoder, options=options, settings=settings)
+
+
+def assemble(
+    root: Path,
+    manifest: Manifest,
+    encoder: Encoder | None,
+    *,
+    options: OpenOptions,
+    settings: Settings,
+) -> Engine:
+    """Put an engine together over the stores of a folder, with an encoder at hand."""
     opener = _Opener(root, manifest, settings)
     return Engine(
         EngineParts(
             location=str(root),
             index_id=manifest.id,
-            reader=opener.open(is_writer=False),
+            reader=opener.open_reader(),
             open_writer=opener.open_writer,
             encoder=encoder,
-            fetcher=GuardedFetcher(FetchPolicy(allow=settings.allow_hosts)),
+            fetcher=make_fetcher(settings),
             bytes_used=lambda: folder_bytes(root),
             reports=root / "reports",
             limits=_limits(settings),
             decode_workers=settings.decoders,
             is_isolating_queries=options.is_serving,
+            writer_idle_s=WRITER_IDLE_S if options.is_serving else 0.0,
         )
     )
+
+
+def make_fetcher(settings: Settings) -> Fetcher:
+    """Return the guarded fetcher of URLs."""
+    return GuardedFetcher(FetchPolicy(allow=settings.allow_hosts))
 
 
 def is_index(folder: Path) -> bool:
@@ -178,9 +201,23 @@ class _Opener:
         self._manifest = manifest
         self._settings = settings
 
+    def open_reader(self) -> Stores:
+        """Open the stores for reading; what is missing of them is made first."""
+        try:
+            return self.open(is_writer=False)
+        except (IndexMissingError, IndexCorruptError):
+            stores, release = self.open_writer()
+            try:
+                stores.texts.commit(stores.texts.seq)
+            finally:
+                stores.close()
+                release()
+            return self.open(is_writer=False)
+
     def open(self, *, is_writer: bool) -> Stores:
+        """Open one set of stores."""
         root, space = self._root, self._manifest.space
-        catalog = SqliteCatalog.open(root / "catalog.sqlite", is_writer=is_writer, clock=time.time)
+        catalog = SqliteCatalog.open(root / CATALOG, is_writer=is_writer, clock=time.time)
         rows = catalog.state().rows
         filters = ColumnsFilterIndex.open(root / "columns", rows=rows, is_writer=is_writer)
         vectors = FaissVectorIndex.open(
@@ -189,6 +226,7 @@ class _Opener:
             rows=rows,
             removed=np.asarray(catalog.removed_rows(), dtype=np.int64),
             is_writer=is_writer,
+            settings=VectorSettings(threads=self._settings.threads),
         )
         return Stores(
             catalog=catalog,
@@ -200,6 +238,7 @@ class _Opener:
         )
 
     def open_writer(self) -> tuple[Stores, Callable[[], None]]:
+        """Take the lock and open the stores for writing; give back how to release it."""
         lock = WriterLock(self._root / "index.lock")
         lock.acquire(timeout_s=LOCK_WAIT_S)
         try:
@@ -217,5 +256,3 @@ class _Opener:
                 raise
             shutil.rmtree(folder)  # derived: the log fills it again
             return TantivyTextIndex.open(folder, is_writer=True)
-
-

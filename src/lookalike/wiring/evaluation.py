@@ -118,7 +118,9 @@ def _measure_captions(
     captions = dataset.captions
     if not captions or engine.encoder is None or not engine.encoder.has_text:
         return
-    qrels = {name: {ids[file]: 1 for file in files} for name, files in dataset.caption_qrels().items()}
+    qrels = {
+        name: {ids[file]: 1 for file in files} for name, files in dataset.caption_qrels().items()
+    }
     run = {name: _search(engine, captions[name], K) for name in qrels}
     _note(metrics, "text→image", evaluate_run(qrels, run, RECALLS))
     vectors = engine.encoder.encode_texts(list(captions.values()))
@@ -129,7 +131,9 @@ def _measure_captions(
     scored = evaluate_run(
         dataset.image_qrels(), run_back, [metric.replace("recall", "success") for metric in RECALLS]
     )
-    _note(metrics, "image→text", {name.replace("success", "recall"): v for name, v in scored.items()})
+    _note(
+        metrics, "image→text", {name.replace("success", "recall"): v for name, v in scored.items()}
+    )
 
 
 def _best_captions(
@@ -137,7 +141,7 @@ def _best_captions(
 ) -> dict[str, float]:
     row = engine.stores.catalog.rows_of([engine.resolve(image)])[engine.resolve(image)]
     scores = vectors @ engine.stores.vectors.fetch(np.asarray([row], dtype=np.int64))[0]
-    best = np.argpartition(-scores, min(K, len(scores) - 1))[:K]
+    best: list[int] = np.argpartition(-scores, min(K, len(scores) - 1))[:K].tolist()
     return {names[at]: float(scores[at]) for at in best}
 
 
@@ -159,7 +163,7 @@ def _measure_classes(
 
 def _search(engine: Engine, words: str, k: int) -> dict[str, float]:
     result = engine.search(Query(texts=(TextPart(words),), k=k, deadline_ms=60_000))
-    return {hit.record.id: hit.score for hit in result.hits}
+    return {str(hit.record.id): hit.score for hit in result.hits}
 
 
 def _measure_filters(engine: Engine, metrics: dict[str, float]) -> Table:

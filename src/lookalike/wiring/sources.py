@@ -31,12 +31,11 @@ class _Kind(Protocol):
 
 _KINDS: Final[tuple[_Kind, ...]] = (
     UrlSource,
-    EmbeddingsSource,
-    ShardSource,
     TableSource,
-    UrlListSource,
+    ShardSource,
+    EmbeddingsSource,
 )
-"""Tried in this order, before files, folders and patterns."""
+"""Tried in this order, before folders, lists, files and patterns (docs/sources.md)."""
 
 
 def open_sources(names: Sequence[str], index: str | os.PathLike[str]) -> list[PictureSource]:
@@ -119,6 +118,8 @@ def _open(name: str, skip: tuple[Path, ...]) -> PictureSource:
             return kind(name)
     if FolderSource.accepts(name):
         return FolderSource(name, skip=skip)
+    if UrlListSource.accepts(name):
+        return UrlListSource(name)
     if FilesSource.accepts(name):
         return FilesSource([name], name=name)
     if GlobSource.accepts(name):

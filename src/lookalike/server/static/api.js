@@ -1,0 +1,125 @@
+// Calls of the HTTP API, with the key where one is asked for.
+
+import { byId } from "./elements.js";
+
+const KEY = "lookalike.key";
+
+/** An error of the API with its code, message and hint. */
+export class ApiError extends Error {
+  constructor(status, detail) {
+    super(detail.message || "the server did not answer");
+    this.status = status;
+    this.code = detail.code || "network";
+    this.hint = detail.hint || "";
+  }
+}
+
+function storedKey() {
+  try { return sessionStorage.getItem(KEY) || ""; } catch { return ""; }
+}
+
+function keyHeaders() {
+  const key = storedKey();
+  return key ? { "x-api-key": key } : {};
+}
+
+let asking = null;
+
+/** Ask for a key, once however many calls need it. */
+function askForKey() {
+  asking ??= new Promise((resolve) => {
+    const dialog = byId("key");
+    byId("key-value").value = "";
+    dialog.addEventListener("close", () => {
+      const value = dialog.returnValue === "ok" ? byId("key-value").value.trim() : "";
+      if (value) sessionStorage.setItem(KEY, value);
+      asking = null;
+      resolve(Boolean(value));
+    }, { once: true });
+    dialog.showModal();
+  });
+  return asking;
+}
+
+/** Fetch from the API; an error answer becomes an `ApiError`. */
+export async function call(path, options = {}) {
+  let response;
+  try {
+    response = await fetch(path, { ...options, headers: { ...options.headers, ...keyHeaders() } });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ApiError(0, { message: "The server cannot be reached", hint: "Is it still running?" });
+  }
+  if (response.status === 401 && await askForKey()) return call(path, options);
+  if (response.ok) return response;
+  let detail = {};
+  try { detail = (await response.json()).error || {}; } catch { detail = { message: response.statusText }; }
+  throw new ApiError(response.status, detail);
+}
+
+const json = async (path, options) => (await call(path, options)).json();
+
+const post = (path, body, signal) => json(path, {
+  method: "POST",
+  headers: { "content-type": "application/json" },
+  body: JSON.stringify(body),
+  signal,
+});
+
+export const status = () => json("/v1/status");
+export const record = (id, signal) => json(`/v1/images/${encodeURIComponent(id)}`, { signal });
+export const copies = (id, signal) => json(`/v1/images/${encodeURIComponent(id)}/copies`, { signal });
+
+export async function suggest(text, signal) {
+  const query = new URLSearchParams({ q: text, limit: "7" });
+  return (await json(`/v1/suggest?${query}`, { signal })).suggestions;
+}
+
+/** The newest pictures, for the start page. */
+export const newest = (k, cursor, signal) => post("/v1/search", { filter: { min_width: 1 }, k, cursor }, signal);
+
+/** Search by words and, if there is one, a picture: `{id}` of the index or `{blob}`. */
+export function search({ words, picture, region, k, cursor }, signal) {
+  if (picture?.blob) {
+    const query = new URLSearchParams({ k: String(k) });
+    if (words) query.set("text", words);
+    if (region) query.set("region", region.join(","));
+    if (cursor) query.set("cursor", cursor);
+    const form = new FormData();
+    form.append("file", picture.blob, "query");
+    return json(`/v1/search/image?${query}`, { method: "POST", body: form, signal });
+  }
+  const images = picture ? [{ id: picture.id, ...(region ? { region } : {}) }] : [];
+  return post("/v1/search", { q: words, images, k, cursor }, signal);
+}
+
+/** Get a picture from the web through the server's guarded fetcher. */
+export async function fetchPicture(url) {
+  const response = await call("/v1/fetch", {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ url }),
+  });
+  return response.blob();
+}
+
+export const thumbnailOf = (id) => `/v1/images/${id}/thumbnail`;
+export const originalOf = (id, isDownload = false) => `/v1/images/${id}/original${isDownload ? "?download=true" : ""}`;
+
+/** Show a picture of the API in an <img>; with a key, headers are needed that <img> cannot send. */
+export async function showIn(image, path) {
+  if (!storedKey()) {
+    image.src = path;
+    return;
+  }
+  try {
+    const blob = await (await call(path)).blob();
+    image.addEventListener("load", () => URL.revokeObjectURL(image.src), { once: true });
+    image.src = URL.createObjectURL(blob);
+  } catch {
+    image.dispatchEvent(new Event("error"));
+  }
+}
+
+/** Return a picture of the API as a blob. */
+export const blobOf = async (path) => (await call(path)).blob();

