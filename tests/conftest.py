@@ -52,3 +52,23 @@ def chromium():
             pytest.fail("no Chromium on the PATH: .ci/run installs one")
         pytest.skip("needs a Chromium on the PATH (on Debian: apt-get install chromium)")
     return found
+
+
+@pytest.fixture(scope="session")
+def commands(tmp_path_factory):
+    """Commands of the program in processes of their own (tests/processes.py)."""
+    if not hasattr(os, "fork"):
+        pytest.skip("needs a system that forks processes")
+    from tests.processes import Commands  # noqa: PLC0415 - only the tests that need it pay for it
+
+    started = Commands(tmp_path_factory.mktemp("commands"))
+    yield started
+    started.close()
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory):
+    """A bundle of a few kilobytes (tests/tiny_bundle.py)."""
+    from tests.tiny_bundle import make_bundle  # noqa: PLC0415 - onnx takes a second to import
+
+    return make_bundle(tmp_path_factory.mktemp("bundles") / "tiny")

@@ -20,6 +20,7 @@ import numpy as np
 from conse import Conse, Matrix
 from fetch import WEIGHTS
 from graph import Graph
+from heads import LIMIT, apply
 from manifest import manifest
 from onnx import TensorProto
 from towers import CLASSES, FEATURES, IMAGE_FEATURES
@@ -58,6 +59,12 @@ def _unit(graph: Graph, x: str) -> str:
 def _head(graph: Graph, x: str, heads: dict[str, Matrix], side: str) -> str:
     """Append a trained head."""
     w = {name: heads[f"{side}.{name}"].astype(np.float32) for name in "WbAaB"}
+    # Standardising stays apart: folded in, a nearly constant input would have a
+    # weight so large that int8 left nothing of the others in its column.
+    x = graph.add("Sub", x, graph.weight(heads[f"{side}.mean"].astype(np.float32)))
+    x = graph.add("Mul", x, graph.weight(heads[f"{side}.scale"].astype(np.float32)))
+    ends = [graph.weight(np.array(end, np.float32)) for end in (-LIMIT, LIMIT)]
+    x = graph.add("Clip", x, *ends)
     hidden = graph.add("MatMul", x, _small(graph, w["A"]))
     hidden = graph.add("Relu", graph.add("Add", hidden, graph.weight(w["a"])))
     out = graph.add("MatMul", x, _small(graph, w["W"]))
@@ -123,12 +130,6 @@ def similarity_scale(image: Matrix, text: Matrix) -> float:
     return float(min(np.arange(4.0, 101.0), key=loss))
 
 
-def _apply_head(heads: dict[str, Matrix], side: str, x: Matrix) -> Matrix:
-    w = {name: heads[f"{side}.{name}"] for name in "WbAaB"}
-    hidden = np.maximum(x @ w["A"] + w["a"], 0)
-    return conse.unit(x @ w["W"] + w["b"] + hidden @ w["B"])
-
-
 def fitted_scale(cache: Path, space: Conse, heads: dict[str, Matrix] | None) -> float:
     """Fit the similarity scale on Flickr8k's dev photographs."""
     images = np.load(cache / "image-dev-0.npy").astype(np.float32)
@@ -137,7 +138,7 @@ def fitted_scale(cache: Path, space: Conse, heads: dict[str, Matrix] | None) -> 
     if heads is None:
         return similarity_scale(*known)
     both = shares()
-    found = _apply_head(heads, "image", images), _apply_head(heads, "text", texts)
+    found = apply(heads, "image", images), apply(heads, "text", texts)
     return similarity_scale(
         *(
             np.concatenate([both.heads * head, both.conse * part], 1)

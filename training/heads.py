@@ -22,6 +22,11 @@ from towers import CLASSES, FEATURES
 Weights = dict[str, Matrix]
 
 
+LIMIT = 4.0
+"""Standardised inputs are cut here: a unit that hardly ever fires on the training
+photographs may fire thousands of deviations high on others, and drown the rest."""
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """Everything that was chosen (on Flickr8k's dev photographs and COCO)."""
@@ -52,7 +57,9 @@ class Head:
     _kept: tuple[Matrix, ...] = field(default=(), init=False)
 
     @classmethod
-    def random(cls, rng: np.random.Generator, inputs: int, dropout: float, recipe: Recipe) -> "Head":
+    def random(
+        cls, rng: np.random.Generator, inputs: int, dropout: float, recipe: Recipe
+    ) -> "Head":
         """Start from normal weights of the usual scales."""
         hidden, dim = recipe.hidden, recipe.dim
         weights = {
@@ -123,13 +130,16 @@ class Adam:
             change = first / (1 - 0.9**self._step) / scale
             if value.ndim > 1:
                 change += self._decay * value
-            value -= rate * change
+            np.subtract(value, rate * change, out=value)
             self.averaged[name] += (1 - kept) * (value - self.averaged[name])
 
 
 @dataclass(frozen=True, slots=True)
 class Standard:
-    """Moves each input to zero mean and unit deviation over the training photographs."""
+    """Moves each input to zero mean and unit deviation over the training photographs.
+
+    Values beyond `LIMIT` deviations are cut.
+    """
 
     mean: Matrix
     deviation: Matrix
@@ -141,15 +151,7 @@ class Standard:
 
     def __call__(self, rows: Matrix) -> Matrix:
         """Apply to rows."""
-        return (rows - self.mean) / self.deviation
-
-    def fold(self, head: Weights) -> Weights:
-        """Give the weights that do the same to rows as they come."""
-        folded = dict(head)
-        for matrix, bias in (("W", "b"), ("A", "a")):
-            folded[matrix] = head[matrix] / self.deviation[:, None]
-            folded[bias] = head[bias] - self.mean @ folded[matrix]
-        return folded
+        return np.clip((rows - self.mean) / self.deviation, -LIMIT, LIMIT)
 
 
 def _probabilities(scores: Matrix) -> Matrix:
@@ -214,7 +216,7 @@ def _pick(variants: list[Matrix], which: np.ndarray, photos: np.ndarray) -> Matr
 
 
 def trained(cache: Path, seed: int, recipe: Recipe) -> dict[str, Matrix]:
-    """Train on the cached features; give both heads' weights for raw features."""
+    """Train on the cached features; give both heads' weights, and the inputs' mean and scale."""
     space = conse.from_cache(cache)
     images = [
         np.load(cache / f"image-train-{variant}.npy").astype(np.float32)
@@ -229,9 +231,23 @@ def trained(cache: Path, seed: int, recipe: Recipe) -> dict[str, Matrix]:
         text_conse=space.texts(texts),
     )
     image, text = train(inputs, recipe, seed)
-    return {f"image.{name}": value for name, value in image_standard.fold(image).items()} | {
-        f"text.{name}": value for name, value in text_standard.fold(text).items()
+    sides = (("image", image, image_standard), ("text", text, text_standard))
+    return {
+        f"{side}.{name}": value
+        for side, weights, standard in sides
+        for name, value in {
+            **weights,
+            "mean": standard.mean,
+            "scale": 1 / standard.deviation,
+        }.items()
     }
+
+
+def apply(heads: dict[str, Matrix], side: str, features: Matrix) -> Matrix:
+    """Map a tower's features as they come, `(n, inputs)`, to `(n, dim)`, unit norm."""
+    weights = {name: heads[f"{side}.{name}"] for name in "WbAaB"}
+    standard = (features - heads[f"{side}.mean"]) * heads[f"{side}.scale"]
+    return Head(weights, 0, 0).forward(np.clip(standard, -LIMIT, LIMIT))
 
 
 def main() -> None:

@@ -9,25 +9,44 @@ CONTEXT = 128
 
 ABOUT = {
     "lite": (
-        "The default: frozen towers, two heads trained on Flickr8k's captions, and ConSE beside them",
-        "in one vector.",
+        "The default: frozen towers, two heads trained on Flickr8k's captions, and ConSE",
+        "beside them in one vector.",
     ),
     "lite-conse": (
-        "ConSE alone on the same towers: class probabilities times the vectors of the class names.",
+        "ConSE alone on the same towers: class probabilities times the class names' vectors.",
         "Nothing in it was trained on Flickr8k.",
     ),
 }
 
-LICENCES = {
-    "lite": (
-        ("image tower", "Apache-2.0", "EfficientNet-Lite2, weights by Google, PyTorch file by ML Illustrated"),
-        ("text tower and tokenizer", "Apache-2.0", "all-MiniLM-L6-v2 by sentence-transformers, vocabulary of BERT by Google"),
-        ("class names and definitions", "Apache-2.0", "as listed by timm, words from Princeton WordNet (LICENSE-WordNet)"),
-        ("heads", "Apache-2.0", "trained on Flickr8k, whose photographs and captions are for research and education; judge whether your use is covered, or take lite-conse"),
-        ("mean of caption vectors", "CC-BY-4.0", "from COCO's val2017 captions, the COCO Consortium; text only"),
+TOWER_LICENCES = (
+    (
+        "image tower",
+        "Apache-2.0",
+        "EfficientNet-Lite2: weights by Google, PyTorch file by ML Illustrated",
     ),
-}  # fmt: skip
-LICENCES["lite-conse"] = tuple(part for part in LICENCES["lite"] if part[0] != "heads")
+    (
+        "text tower and tokenizer",
+        "Apache-2.0",
+        "all-MiniLM-L6-v2 by the sentence-transformers authors, vocabulary of Google's BERT",
+    ),
+    (
+        "class vectors",
+        "Apache-2.0 AND WordNet",
+        "made from class names and meanings of Princeton WordNet as timm lists them",
+    ),
+    (
+        "mean of caption vectors",
+        "CC-BY-4.0",
+        "over the captions (text only) of COCO val2017 by the COCO Consortium",
+    ),
+)
+HEADS_LICENCE = (
+    "heads",
+    "Apache-2.0",
+    "trained on Flickr8k, whose photographs and captions are for research and education: "
+    "judge whether that covers your use, or take lite-conse",
+)
+LICENCES = {"lite": (*TOWER_LICENCES, HEADS_LICENCE), "lite-conse": TOWER_LICENCES}
 
 
 def _quoted(text: str) -> str:
@@ -86,8 +105,7 @@ def manifest(
     lines += [f"{_quoted(path)} = {_quoted(value)}" for path, value in hashes.items()]
     if quality:
         lines += ["", "# Measured through the shipped files, see eval/encoder.", "[quality]"]
-        lines += [f"{_quoted(key)} = {float(value):.4g}" if value % 1 else f"{_quoted(key)} = {float(value)}"
-                  for key, value in quality.items()]  # fmt: skip
+        lines += [f"{_quoted(key)} = {float(value)}" for key, value in quality.items()]
     for part, licence, note in LICENCES[name]:
         lines += _table("[[licence]]", {"part": part, "licence": licence, "note": note})
     for weight in weights:

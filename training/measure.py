@@ -35,7 +35,9 @@ def pixels(images: Sequence[Image.Image], preprocess: Preprocess) -> NDArray[np.
     return np.stack([to_model_pixels(image, preprocess) for image in images])
 
 
-def encode(encoder: OnnxEncoder, photos: Sequence[datasets.Photo], preprocess: Preprocess) -> Matrix:
+def encode(
+    encoder: OnnxEncoder, photos: Sequence[datasets.Photo], preprocess: Preprocess
+) -> Matrix:
     """Encode photographs from their files."""
     found: list[Matrix] = []
     for start in range(0, len(photos), 64):
@@ -155,7 +157,7 @@ def copies(
     return found
 
 
-def quality(name: str, data: Path, encoder: OnnxEncoder) -> dict[str, object]:
+def quality(data: Path, encoder: OnnxEncoder) -> dict[str, object]:
     """Measure everything but speed."""
     flickr = datasets.flickr8k(data / "flickr8k", train=False)
     coco, named = datasets.coco(data / "coco"), datasets.imagenet_sample(data / "imagenet-sample")
@@ -262,7 +264,7 @@ def main() -> None:
     if given.speed:
         report["speed"] = {"machine": _machine(), "batch": 32, **speed(given.bundle, given.data)}
     else:
-        report["measured"] = quality(bundle.name, given.data, encoder)
+        report["measured"] = quality(given.data, encoder)
         report["quality"] = summary(report["measured"])
     given.out.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

@@ -20,10 +20,10 @@ __version__ = "0.1.0"
 __all__ = ["Index", "LookalikeError", "Results", "__version__", "open"]
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401
+def __getattr__(name: str) -> Any:
     """Load the interface with its first use, so that importing costs nothing."""
     if name in {"Index", "Results", "open"}:
-        from lookalike import api  # noqa: PLC0415
+        from lookalike import api
 
         return getattr(api, name)
     raise AttributeError(f"module 'lookalike' has no attribute {name!r}")

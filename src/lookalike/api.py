@@ -8,10 +8,10 @@ import io
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 from lookalike.domain.answers import hit_json, record_json, result_json, title_of
+from lookalike.domain.errors import NotFoundError
 from lookalike.domain.images import ImageId, is_image_id
 from lookalike.domain.queries import ImagePart, Query, Region
 from lookalike.domain.query_filters import filters_from_options
@@ -83,7 +83,10 @@ class Results(Sequence["Hit"]):
         )
 
     def _tile(self, hit: Hit) -> str:
-        thumbnail = base64.b64encode(self._engine.thumbnail(hit.record.id)).decode("ascii")
+        try:
+            thumbnail = base64.b64encode(self._engine.thumbnail(hit.record.id)).decode("ascii")
+        except NotFoundError:  # of an image that is known by its vector alone
+            thumbnail = ""
         title = html.escape(title_of(hit.record), quote=True)
         score = html.escape(f"{hit.score:.3f} · {hit_json(hit)['id'][:8]}")
         return (
@@ -129,7 +132,7 @@ class Index:
         self, picture: Picture, k: int = 20, *, text: str = "", region: Region | None = None,
         cursor: str | None = None, **filters: str | float | bool,
     ) -> Results:  # fmt: skip
-        """Search by a picture, or a region of it (x, y, width, height as fractions); words add to it."""
+        """Search by a picture or a region of it (x, y, width, height as fractions), and words."""
         asked = parse_query(text, k=k) if text else Query(k=k)
         asked = replace(
             asked,
@@ -176,7 +179,7 @@ class Index:
 
     def __contains__(self, image: object) -> bool:
         """Tell whether an id is in the index."""
-        return isinstance(image, str) and self._engine.has(ImageId(image))
+        return isinstance(image, str) and is_image_id(image) and self._engine.has(ImageId(image))
 
     def __enter__(self) -> Index:
         """Return the index."""
@@ -214,7 +217,7 @@ def _image_part(picture: Picture) -> ImagePart:
         text = os.fspath(picture)
         if text.startswith(("http://", "https://")):
             return ImagePart("url", text)
-        if is_image_id(text) and not Path(text).exists():
+        if is_image_id(text) and not os.path.exists(text):
             return ImagePart("id", text)
         return ImagePart("path", text)
     buffer = io.BytesIO()

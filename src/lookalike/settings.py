@@ -26,14 +26,21 @@ VARIABLES: Final[Mapping[str, str]] = {
 """Every variable that is read; the documentation is checked against it."""
 
 
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return max(1, os.cpu_count() or 1)
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What shapes a process; an index's own settings stand in its `index.toml`."""
 
     index: Path = Path(DEFAULT_INDEX)
     encoder: str | None = None
-    threads: int = field(default_factory=lambda: available_cores())
-    decoders: int = field(default_factory=lambda: available_cores())
+    threads: int = field(default_factory=available_cores)
+    decoders: int = field(default_factory=available_cores)
     api_keys: tuple[str, ...] = ()
     allow_hosts: tuple[str, ...] = ()
     max_pixels: int | None = None
@@ -58,13 +65,6 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         max_pixels=_whole(values, "LOOKALIKE_MAX_PIXELS"),
         max_bytes=_whole(values, "LOOKALIKE_MAX_BYTES"),
     )
-
-
-def available_cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return max(1, os.cpu_count() or 1)
 
 
 def _whole(values: Mapping[str, str], name: str) -> int | None:

@@ -4,6 +4,7 @@ import itertools
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -347,6 +348,31 @@ def test_a_vanished_failure_is_forgotten(catalog):
     catalog.commit(Batch(vanished=["/x"]))
     assert list(catalog.uris_under("/")) == []
     assert catalog.failure_counts() == {}
+
+
+def test_a_forgotten_uri_takes_its_image_along_unless_it_has_another(catalog):
+    put(catalog, "a", 0)
+    put(catalog, "b", 1)
+    catalog.commit(Batch(sources=[seen("b", "/elsewhere")]))
+    catalog.commit(Batch(failures=[Failure("/x", reasons.EMPTY)]))
+    catalog.commit(Batch(forgotten=["/a", "/b", "/x", "/unknown"]))
+    assert only(catalog, 0) is None
+    assert [source.uri for source in only(catalog, 1).sources] == ["/elsewhere"]
+    assert catalog.failure_counts() == {}
+    assert catalog.source_states(["/a", "/b", "/x"]) == {}
+    assert catalog.state().images == 1
+
+
+def test_perceptual_hashes_of_live_images(catalog):
+    assert [len(part) for part in catalog.phashes()] == [0, 0, 0]
+    put(catalog, "a", 0)
+    put(catalog, "b", 1)
+    catalog.remove([key("a")])
+    rows, hashes, qualities = catalog.phashes()
+    assert rows.tolist() == [1]
+    assert hashes.dtype == np.uint64
+    facts = only(catalog, 1).facts
+    assert (int(hashes[0]), float(qualities[0])) == (facts.phash, pytest.approx(facts.phash_quality))
 
 
 def test_a_source_of_an_unknown_image_is_passed_over(catalog):

@@ -6,6 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -128,8 +129,34 @@ def test_callers_over_the_rate_are_told_when_to_come_back(engine):
     assert codes == [200, 200, 429]
     refused = client.get("/v1/search?q=red")
     assert int(refused.headers["retry-after"]) > 1
-    assert client.get("/v1/search?q=red", headers={"x-api-key": "another"}).status_code == 200
+    made_up = {"x-api-key": "another"}
+    assert client.get("/v1/search?q=red", headers=made_up).status_code == 429
     assert client.get("/healthz").status_code == 200
+    keyed = serve_toy(engine, rate_per_s=0.01, rate_burst=1, api_keys=("one", "two")).client
+    codes = [keyed.get("/v1/status", headers={"x-api-key": k}).status_code for k in ("one", "two")]
+    assert codes == [200, 200]
+    assert keyed.get("/v1/status", headers={"x-api-key": "one"}).status_code == 429
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(engine):
+    app = serve_toy(engine, body_timeout_s=0.05).app
+    headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
+    scope = {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST",
+        "scheme": "http", "path": "/v1/search", "raw_path": b"/v1/search", "root_path": "",
+        "query_string": b"", "headers": headers, "client": ("127.0.0.1", 1), "server": None,
+    }  # fmt: skip
+    sent = []
+
+    async def receive():
+        await anyio.sleep(20)
+
+    async def send(message):
+        sent.append(message)
+
+    anyio.run(app, scope, receive, send)
+    assert sent[0]["status"] == 408
+    assert json.loads(sent[1]["body"])["error"]["code"] == "slow_body"
 
 
 @given(
@@ -207,7 +234,7 @@ def test_a_store_that_fails_is_a_503_and_a_defect_a_500_without_details(engine, 
     assert code(client.get("/v1/status")) == (503, "store")
 
     def crash(*_args, **_kwargs):
-        raise RuntimeError("secret: /home/somebody")
+        raise RuntimeError("secret: hunter2")
 
     monkeypatch.setattr(engine, "search", crash)
     answer = client.get("/v1/search?q=red", headers={"x-request-id": "abc-1"})

@@ -87,8 +87,8 @@ def require_intact(bundle: Bundle) -> None:
             raise _missing(bundle, report.path)
         if report.state == "corrupt":
             raise BundleCorruptError(
-                f"{report.path} of the bundle {bundle.name!r} has the SHA-256 {report.actual[:12]}…, "
-                f"its description says {report.expected[:12]}…",
+                f"{report.path} of the bundle {bundle.name!r} has the SHA-256 "
+                f"{report.actual[:12]}…, its description says {report.expected[:12]}…",
                 hint="install or fetch the bundle again; the file was changed or cut short",
             )
 

@@ -65,7 +65,9 @@ def read_foreign(folder: Path) -> Bundle:
     Raises:
         BundleError: the folder is in no known layout, or lacks what it needs.
     """
-    layout = _Layout(*(_first(folder, names) for names in (_VISION, _TEXT, _TOKENIZER, _PREPROCESS)))
+    layout = _Layout(
+        *(_first(folder, names) for names in (_VISION, _TEXT, _TOKENIZER, _PREPROCESS))
+    )
     if not layout.vision and not layout.text:
         raise BundleError(
             f"{folder} is not a model bundle: no bundle.toml and none of " + ", ".join(_VISION),

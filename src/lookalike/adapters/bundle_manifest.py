@@ -133,7 +133,7 @@ def read_manifest(values: Mapping[str, object], root: Path) -> Bundle:
     files, quality = top.table("files"), top.table("quality")
     if files is None:
         raise top.wrong("files", "a table of paths and SHA-256 hashes")
-    return Bundle(
+    bundle = Bundle(
         name=top.scalar("name", str),
         version=top.scalar("version", str),
         kind=kind,
@@ -148,6 +148,19 @@ def read_manifest(values: Mapping[str, object], root: Path) -> Bundle:
         sources=tuple(_source(part) for part in top.tables("source")),
         quality=() if quality is None else quality.items(float),
     )
+    listed = {file.path for file in bundle.files}
+    for path in _used(bundle):
+        if path not in listed:
+            raise top.wrong("files", f"a table that lists {path}, which a model is read from")
+    return bundle
+
+
+def _used(bundle: Bundle) -> tuple[str, ...]:
+    """List the files that the towers and the detector are read from."""
+    image = bundle.image.stages if bundle.image else ()
+    text = (*bundle.text.stages, bundle.text.tokenizer) if bundle.text else ()
+    detector = (bundle.detector.model, bundle.detector.labels) if bundle.detector else ()
+    return (*image, *text, *detector)
 
 
 def _image(table: Table | None) -> ImageTower | None:

@@ -11,6 +11,8 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+import numpy as np
+
 from lookalike.adapters.catalog_sqlite_mapping import (
     IMAGE_COLUMNS,
     SOURCE_COLUMNS,
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
+    from lookalike.domain.arrays import RowArray
     from lookalike.domain.images import ImageId, ImageRecord, Source
     from lookalike.ports.catalog import Batch
 
@@ -141,6 +146,14 @@ class SqliteCatalog:
         query = "SELECT id FROM images WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?"
         return [unpack_id(row[0]) for row in self._all(query, (*bounds, max(limit, 0)))]
 
+    def phashes(self) -> tuple[RowArray, NDArray[np.uint64], NDArray[np.float32]]:
+        """Return rows, hashes and hash qualities of every live image, in row order."""
+        values = self._all("SELECT row, phash, phash_quality FROM images ORDER BY row", ())
+        rows = np.fromiter((value[0] for value in values), np.int64, len(values))
+        hashes = np.fromiter((value[1] for value in values), np.int64, len(values))
+        qualities = np.fromiter((value[2] for value in values), np.float32, len(values))
+        return rows, hashes.view(np.uint64), qualities
+
     def source_states(self, uris: Sequence[str]) -> Mapping[str, SourceState]:
         """Return what is remembered of those of the uris that are known."""
         keys = [pack_key(uri) for uri in uris]
@@ -159,16 +172,16 @@ class SqliteCatalog:
             states[uri] = SourceState(uri, unpack_text(mark), None, unpack_text(reason))
         return states
 
-    def uris_under(self, prefix: str) -> Iterator[str]:
-        """Yield the uris that begin with `prefix` and have not vanished, refused ones too."""
+    def uris_under(self, prefix: str, *, has_vanished: bool = False) -> Iterator[str]:
+        """Yield the uris that begin with `prefix`, refused ones too, vanished ones on demand."""
         query = (
-            "SELECT uri FROM sources WHERE uri >= ?1 AND uri < ?2 AND is_vanished = 0"
+            "SELECT uri FROM sources WHERE uri >= ?1 AND uri < ?2 AND is_vanished <= ?4"
             " UNION ALL SELECT uri FROM failures WHERE uri >= ?1 AND uri < ?2"
             " ORDER BY uri LIMIT ?3"
         )
         low = pack_key(prefix)
         end = low + b"\xff"  # no encoded text holds this byte
-        while keys := [row[0] for row in self._all(query, (low, end, CHUNK))]:
+        while keys := [row[0] for row in self._all(query, (low, end, CHUNK, has_vanished))]:
             yield from map(unpack_key, keys)
             low = keys[-1] + b"\0"
 

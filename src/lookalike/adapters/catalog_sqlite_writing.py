@@ -62,7 +62,7 @@ class CatalogTransaction:
         self._touched: dict[int, tuple[bool, bytes]] = {}
 
     def apply(self, batch: Batch) -> None:
-        """State images, then sources, failures and what vanished."""
+        """State images, then sources, failures, and what vanished or is forgotten."""
         first = self._rows
         written = {int(image.row): pack_id(image.facts.id) for image in batch.images}
         rows = max([first, *(row + 1 for row in written)])
@@ -79,6 +79,8 @@ class CatalogTransaction:
             self._put_failure(failure)
         for uri in batch.vanished:
             self._vanish(pack_key(uri))
+        for uri in batch.forgotten:
+            self._forget(pack_key(uri))
         self._rows = rows if batch.rows is None else int(batch.rows)
         for row in range(first, self._rows):
             if row not in self._touched:
@@ -203,6 +205,12 @@ class CatalogTransaction:
                 (uri,),
             ).fetchone()
             self._touch(row, key)
+
+    def _forget(self, uri: bytes) -> None:
+        self._forget_failure(uri)
+        known = self._execute(_SELECT_SOURCE, (uri,)).fetchone()
+        if known:
+            self._drop_source(uri, known)
 
     def _drop_source(self, uri: bytes, known: tuple[Any, ...]) -> None:
         """Take a source from its image, which goes with its last one."""

@@ -71,8 +71,7 @@ class OnnxEncoder:
         size = tower.preprocess.size
         if pixels.dtype != np.uint8 or pixels.shape[1:] != (size, size, 3):
             raise ValueError(
-                f"pixels must be (n, {size}, {size}, 3) uint8, "
-                f"not {pixels.shape} {pixels.dtype}"
+                f"pixels must be (n, {size}, {size}, 3) uint8, not {pixels.shape} {pixels.dtype}"
             )
 
         def encode(start: int, end: int) -> FloatMatrix:

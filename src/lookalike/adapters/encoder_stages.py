@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -18,7 +20,19 @@ if TYPE_CHECKING:
     from lookalike.domain.arrays import FloatMatrix
     from lookalike.domain.bundle import Bundle
 
-_TOKEN_TYPES = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
+_TOKEN_TYPES: Final = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
+_FAILURES: Final = (
+    "EPFail",
+    "EngineError",
+    "Fail",
+    "InvalidArgument",
+    "InvalidGraph",
+    "InvalidProtobuf",
+    "NoModel",
+    "NoSuchFile",
+    "NotImplemented",
+    "RuntimeException",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +88,12 @@ class StageChain:
 
     def _run(self, feeds: dict[str, NDArray[np.generic]]) -> FloatMatrix:
         """Run every stage; a failure inside ONNX Runtime becomes our error."""
-        import onnxruntime as ort
-
         try:
-            for session in self.sessions[:-1]:
+            for session, following in itertools.pairwise(self.sessions):
                 found = session.run(None, feeds)
-                following = self.sessions[self.sessions.index(session) + 1]
                 feeds = {following.get_inputs()[0].name: np.asarray(found[0])}
             last = self.sessions[-1].run([self.output], feeds)
-        except tuple(_failures(ort)) as error:
+        except _failures() as error:
             raise BundleError(
                 f"the model could not be run: {error}",
                 hint="check the bundle's preprocessing and files: lookalike models verify",
@@ -90,15 +101,11 @@ class StageChain:
         return np.asarray(last[0], np.float32)
 
 
-def _failures(ort: object) -> list[type[Exception]]:
+def _failures() -> tuple[type[Exception], ...]:
     """List the errors that ONNX Runtime raises; they share no base class of its own."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
-
-    names = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NoSuchFile",
-             "NotImplemented", "RuntimeException", "NoModel", "EPFail", "EngineError",
-             "ModelLoaded")  # fmt: skip
-    del ort
-    return [cast("type[Exception]", getattr(state, name)) for name in names if hasattr(state, name)]
+    state = importlib.import_module("onnxruntime.capi.onnxruntime_pybind11_state")
+    found = (getattr(state, name, None) for name in _FAILURES)
+    return tuple(kind for kind in found if isinstance(kind, type) and issubclass(kind, Exception))
 
 
 def _open(bundle: Bundle, path: Path, threads: int) -> ort.InferenceSession:
@@ -113,9 +120,11 @@ def _open(bundle: Bundle, path: Path, threads: int) -> ort.InferenceSession:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    # Waiting threads would spin otherwise, and take the cores that decoding needs.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except tuple(_failures(ort)) as error:
+    except _failures() as error:
         raise BundleError(
             f"{path.name} of the bundle {bundle.name!r} cannot be opened: {error}",
             hint="install or fetch the bundle again, then: lookalike models verify",

@@ -45,7 +45,7 @@ class TokenReader:
             )
         try:
             tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:  # noqa: BLE001 the library raises Exception itself
+        except Exception as error:
             raise BundleError(
                 f"{path.name} of the bundle {bundle.name!r} is no tokenizer: {error}",
                 hint="it must be a tokenizer.json of the `tokenizers` library",

@@ -25,7 +25,7 @@ _PREFIX_BYTES: Final = len(MAGIC) + 12
 _Key: TypeAlias = tuple[str, int]
 
 Term: TypeAlias = tuple[str, str, int]
-"""Kind (`site`, `licence`, `label`, `set`), word, and for labels the least count."""
+"""Kind (`site`, `licence`, `label`, `count`, `set`), word, and for labels the least count."""
 
 
 class Bitmaps:
@@ -60,10 +60,16 @@ class Bitmaps:
         """Take all terms of some kinds from rows; looks at each bitmap, so call it in batches."""
         for kind in kinds:
             table = self._maps.get(kind, {})
-            for key in [*table]:
-                self.drop((kind, *key), rows)
-                if not table[key]:
-                    del table[key]
+            empty: list[_Key] = []
+            for key, packed in table.items():
+                known = BitMap.deserialize(packed) if isinstance(packed, bytes) else packed
+                if not known.intersect(rows):
+                    continue
+                table[key] = known - rows
+                if known.issubset(rows):
+                    empty.append(key)
+            for key in empty:
+                del table[key]
 
     def words(self, kind: str) -> Iterable[str]:
         """Return the words of a kind, each once, in order."""

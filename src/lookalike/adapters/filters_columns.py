@@ -60,7 +60,7 @@ CACHE_BYTES: Final = 64 * 1024 * 1024
 
 _REMOVED: Final[Term] = ("set", "removed", 0)
 _DESCRIBED: Final[Term] = ("set", "described", 0)
-_DERIVED_KINDS: Final = ("site", "licence", "label")
+_DERIVED_KINDS: Final = ("site", "licence", "label", "count")
 
 
 class ColumnsFilterIndex:
@@ -92,6 +92,7 @@ class ColumnsFilterIndex:
                 self._files.write(name, rows, values)
             self._bitmaps.drop(_REMOVED, BitMap(row for row in rows if row >= self._files.rows))
             self._describe(ordered)
+            self._changed()
 
     def update(self, records: Sequence[ImageRecord]) -> None:
         """Take over dates, sites, licences and objects, whatever they were before."""
@@ -100,7 +101,8 @@ class ColumnsFilterIndex:
             return
         with self._lock:
             self._describe(ordered)
-            self._update_dates(ordered)
+            if self._update_dates(ordered):
+                self._changed()
 
     def remove(self, rows: RowArray) -> None:
         """Take rows out of every selection."""
@@ -192,39 +194,48 @@ class ColumnsFilterIndex:
         self._live = None
 
     def _describe(self, records: Sequence[ImageRecord]) -> None:
-        """Give rows the terms of their records and no others."""
-        rows = BitMap(record.row for record in records)
+        """Give rows the terms of their records and no others.
+
+        Most records are told twice, when appended and by the log: what has not changed is
+        passed over, for taking terms away looks at every bitmap.
+        """
+        told = [(record.row, _terms_of(record)) for record in records]
+        changed = [(row, terms) for row, terms in told if not self._is_described(row, terms)]
+        if not changed:
+            return
+        rows = BitMap(row for row, _ in changed)
         known = self._bitmaps.get(_DESCRIBED) & rows
         if known:
             self._bitmaps.drop_all(_DERIVED_KINDS, known)
-        terms: dict[Term, BitMap] = {}
-        for record in records:
-            for term in _terms_of(record):
-                terms.setdefault(term, BitMap()).add(record.row)
-        for term, rows_of_term in terms.items():
-            self._bitmaps.add(term, rows_of_term)
-        self._bitmaps.add(_DESCRIBED, rows)
+        rows_of: dict[Term, BitMap] = {_DESCRIBED: rows}
+        for row, terms in changed:
+            for term in (*terms, _count_of(terms)):
+                rows_of.setdefault(term, BitMap()).add(row)
+        for term, found in rows_of.items():
+            self._bitmaps.add(term, found)
         self._changed()
 
-    def _update_dates(self, records: Sequence[ImageRecord]) -> None:
-        rows = _rows_of(records)
+    def _is_described(self, row: int, terms: set[Term]) -> bool:
+        """Tell whether a row bears just these terms: all of them, and as many as these."""
+        return all(row in self._bitmaps.get(term) for term in (_count_of(terms), *terms))
+
+    def _update_dates(self, records: Sequence[ImageRecord]) -> bool:
+        """Take over dates that differ from what stands in the columns; tell whether any did."""
+        rows, has_changed = _rows_of(records), False
         for name, values in date_values(records).items():
-            column = self._files.maps[name]
+            column, laid_over = self._files.maps[name], self._dates[name]
             shown = rows < len(column)
-            is_changed = np.ones(len(rows), dtype=bool)
-            is_changed[shown] = column[rows[shown]] != values[shown]
+            differs = np.ones(len(rows), dtype=bool)
+            differs[shown] = column[rows[shown]] != values[shown]
+            has_changed |= bool(laid_over) or bool(differs.any())
             if self._files.is_writer:
-                if is_changed.any():
-                    self._files.write(name, rows[is_changed], values[is_changed])
+                if differs.any():
+                    self._files.write(name, rows[differs], values[differs])
                 continue
-            laid_over = self._dates[name]
-            for row, value, is_other in zip(
-                rows.tolist(), values.tolist(), is_changed.tolist(), strict=True
-            ):
-                if is_other:
-                    laid_over[row] = value
-                else:
-                    laid_over.pop(row, None)
+            for row in rows[~differs].tolist():
+                laid_over.pop(row, None)
+            laid_over.update(zip(rows[differs].tolist(), values[differs].tolist(), strict=True))
+        return has_changed
 
     def _live_mask(self) -> BoolMask:
         if self._live is None:
@@ -308,6 +319,10 @@ def _terms_of(record: ImageRecord) -> set[Term]:
     for label, count in Counter(found.label for found in record.objects).items():
         terms.update(("label", label, least) for least in range(1, count + 1))
     return terms
+
+
+def _count_of(terms: set[Term]) -> Term:
+    return ("count", "", len(terms))
 
 
 def _rows_of(records: Sequence[ImageRecord]) -> RowArray:

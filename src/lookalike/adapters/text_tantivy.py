@@ -44,7 +44,10 @@ if TYPE_CHECKING:
     from lookalike.domain.queries import TextMatch
 
 SELECTIVE_ROWS: Final = 1000
-"""Up to so many selected rows the filter is part of the query; above, hits are filtered."""
+"""Up to so many selected rows the filter may be part of the query; above, hits are filtered."""
+
+ROW_COST: Final = 10
+"""How many fetched hits cost as much as one row that is part of a query (bench/text.py)."""
 
 LEAST_FETCHED: Final = 64
 FETCH_GROWTH: Final = 8
@@ -262,14 +265,13 @@ class TantivyTextIndex:
     def _best(
         self, query: tantivy.Query, k: int, mask: BoolMask | None
     ) -> tuple[RowArray, FloatMatrix]:
-        allowed = self._view.count if mask is None else int(np.count_nonzero(mask))
-        if mask is not None and allowed <= SELECTIVE_ROWS:
+        total = self._view.count + 1
+        allowed = total if mask is None else int(np.count_nonzero(mask))
+        limit = max(LEAST_FETCHED, k + 1, int(1.25 * k * total / allowed))
+        if mask is not None and allowed <= min(SELECTIVE_ROWS, limit // ROW_COST):
             query = self._compiler.among(query, np.flatnonzero(mask).tolist())
             rows, scores = self._fetch(query, allowed)
             return _sorted(rows, scores, k)
-        total = self._view.count + 1
-        share = allowed / max(total, 1)
-        limit = max(LEAST_FETCHED, k + 1, int(1.25 * k / max(share, 1e-9)))
         while True:
             limit = min(limit, total)
             rows, scores = self._fetch(query, limit)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _BLOCK: Final = 128
 _SLACK: Final = 8
+_SELECTIVE: Final = 100
+"""Fewer than one row in so many are gathered; a bitmap would be looked up for every row."""
 _TIE: Final = np.float32(1e-6)
 _MANY_QUERIES: Final = 64
 _WIDENING: Final = np.float32(2.0**112)
@@ -48,10 +50,12 @@ class ExactScanner:
             return _scan_numpy(matrix, queries, k, mask)
         return self._scan_faiss(matrix, queries, k, mask)
 
-    def rescore(self, matrix: HalfMatrix, query: FloatMatrix, rows: RowArray, *, k: int) -> RowHits:
-        """Return the best k of some distinct rows for one `(1, dim)` query."""
+    def rescore(
+        self, matrix: HalfMatrix, queries: FloatMatrix, rows: RowArray, *, k: int
+    ) -> RowHits:
+        """Return the best k of some distinct rows, copied together in rising order."""
         rows = np.sort(rows)
-        found = self.best(np.asarray(matrix)[rows], query, k=k)
+        found = self.best(np.asarray(matrix)[rows], queries, k=k)
         return RowHits(rows=rows[found.rows], scores=found.scores)
 
     def _is_numpy_cheaper(self, rows: int) -> bool:
@@ -63,6 +67,8 @@ class ExactScanner:
     def _scan_faiss(
         self, matrix: HalfMatrix, queries: FloatMatrix, k: int, mask: BoolMask | None
     ) -> RowHits:
+        if mask is not None and np.count_nonzero(mask) * _SELECTIVE < len(mask):
+            return self.rescore(matrix, queries, np.flatnonzero(mask), k=k)
         allowed = len(matrix) if mask is None else int(np.count_nonzero(mask))
         wide = min(k + _SLACK, allowed)
         scores, rows = scan_halves(matrix, queries, k=wide, mask=mask, threads=self.threads)

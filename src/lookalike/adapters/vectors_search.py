@@ -25,6 +25,8 @@ _WORN_SHARE: Final = 0.2
 _TUNED_K: Final = 10
 _MOST_OF: Final = 10
 """When a query wants more than a tenth of the rows, all of them are scanned."""
+_FILTERED_RERANK: Final = 800
+"""Codes tell rows apart the less, the further these lie from the query."""
 _BROAD_SHARE: Final = 0.9
 """A filter that lets more through than this is searched as if there were none."""
 
@@ -153,12 +155,11 @@ class SnapshotSearch:
             if allowed_share == 0:
                 return np.zeros((len(request.queries), 0), np.int64)
         if request.mask is not None and allowed_share < _BROAD_SHARE:
-            codes = self.settings.filter_codes * (1 - allowed_share)
             probes = max(
                 round(2 * probes * min(1 / allowed_share, 8)),
-                round(codes * segment.cells / segment.rows),
+                round(self.settings.filter_codes * segment.cells / segment.rows),
             )
-            rerank *= 2
+            rerank = max(2 * rerank, _FILTERED_RERANK)
         return self.codes[segment.file].search(
             request.queries,
             count=min(rerank + 4 * (request.k - min(request.k, _TUNED_K)), segment.rows),

@@ -16,8 +16,8 @@ class VectorSettings:
     0.07 µs a row of 896 dimensions unfiltered, 0.25 µs filtered. A tail longer than
     `seal_rows` and `seal_share` of the sealed rows is sealed into a segment. `import_rows`
     is how many rows NumPy scans (0.5 µs each) before importing Faiss (0.1 to 0.3 s) pays.
-    The fewer rows a filter lets through, the nearer a
-    query scans to `filter_codes` codes at least, since a filter may avoid the query's cells.
+    A filtered query scans `filter_codes` codes at least, since the rows let through may lie
+    far from the query's cells.
     """
 
     exact_rows: int = 30_000
@@ -26,7 +26,7 @@ class VectorSettings:
     image_recall: float = 0.99
     text_recall: float = 0.97
     import_rows: int = 200_000
-    filter_codes: int = 100_000
+    filter_codes: int = 200_000
     rows_per_cell: int = 200
     max_cells: int = 8_192
     training_rows: int = 100_000

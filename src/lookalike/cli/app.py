@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
-from typing import Annotated
+from io import TextIOWrapper
+from typing import Annotated, Never
 
 import typer
 
 from lookalike import __version__
 from lookalike.cli import indexing, models, searching, serving, tending
 from lookalike.cli.output import print_error
-from lookalike.domain.errors import LookalikeError
+from lookalike.domain.errors import DiskFullError, LookalikeError, StoreError
 
 app = typer.Typer(
     name="lookalike",
@@ -54,15 +57,33 @@ app.add_typer(models.app, name="models")
 
 
 def main() -> None:
-    """Run a command; the exit code is 0 done, 1 nothing found or part failed, 2 usage, 3 cannot open."""
+    """Run a command; exit with 0 done, 1 nothing found or part failed, 2 usage, 3 cannot open."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # file names hold what no locale can print
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except LookalikeError as error:
-        print_error(error, is_json="--json" in sys.argv)
-        sys.exit(error.exit_code)
+        _fail(error)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(141)
+    except OSError as error:
+        _fail(_of_system(error))
+
+
+def _fail(error: LookalikeError) -> Never:
+    print_error(error, is_json="--json" in sys.argv)
+    sys.exit(error.exit_code)
+
+
+def _of_system(error: OSError) -> LookalikeError:
+    """Return our error for one of the system's that no adapter knew: a file of the user's, say."""
+    where = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+    message = where + (error.strerror or str(error))
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return DiskFullError(message, hint="free some space and go on")
+    return StoreError(message, hint="check that the place exists, and its rights")
 
 
 if __name__ == "__main__":

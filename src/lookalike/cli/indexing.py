@@ -14,7 +14,7 @@ from lookalike.cli.opening import index_folder
 from lookalike.cli.output import is_terminal, pairs, print_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
     from types import FrameType
 
     from lookalike.engine.engine import Engine
@@ -102,7 +102,7 @@ def _watch(engine: Engine, sources: list[str], run: IngestOptions, *, is_json: b
 
 
 @contextmanager
-def _stopping() -> Iterator[threading.Event]:
+def _stopping() -> Generator[threading.Event]:
     """Turn the first Ctrl-C or SIGTERM into a tidy stop; a second one ends at once."""
     stop = threading.Event()
 
@@ -122,7 +122,7 @@ def _stopping() -> Iterator[threading.Event]:
 
 
 @contextmanager
-def _progress(*, is_shown: bool) -> Iterator[OnProgress | None]:
+def _progress(*, is_shown: bool) -> Generator[OnProgress | None]:
     """Show a bar with the rate and the time left."""
     if not is_shown:
         yield None

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
+
+_CONTROLS: Final = dict.fromkeys([*range(32), *range(127, 160)], "\N{REPLACEMENT CHARACTER}")
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,13 +17,21 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from lookalike.domain.errors import LookalikeError
-    from lookalike.domain.hits import SearchResult
+    from lookalike.domain.hits import Hit, SearchResult
     from lookalike.engine.engine import Engine
 
 
 def print_json(value: object) -> None:
     """Print one JSON object on one line."""
-    typer.echo(json.dumps(value, ensure_ascii=False))
+    is_utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    typer.echo(json.dumps(value, ensure_ascii=not is_utf8))
+
+
+def shown(text: str) -> str:
+    """Return text that can be printed and says nothing to the terminal itself."""
+    from lookalike.domain.answers import printable
+
+    return printable(text).translate(_CONTROLS)
 
 
 def console(*, is_error: bool = False) -> Console:
@@ -37,9 +47,9 @@ def print_error(error: LookalikeError, *, is_json: bool) -> None:
         envelope = {"code": error.code, "message": error.message, "hint": error.hint}
         print_json({"error": envelope})
         return
-    typer.secho(f"error: {error.message}", fg="red", err=True)
+    typer.secho(f"error: {shown(error.message)}", fg="red", err=True)
     if error.hint:
-        typer.echo(f"  {error.hint}", err=True)
+        typer.echo(f"  {shown(error.hint)}", err=True)
 
 
 def print_result(result: SearchResult, *, is_explained: bool) -> None:
@@ -47,7 +57,7 @@ def print_result(result: SearchResult, *, is_explained: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from lookalike.domain.answers import printable, title_of
+    from lookalike.domain.answers import title_of
 
     out = console()
     for note in result.degraded:
@@ -63,8 +73,8 @@ def print_result(result: SearchResult, *, is_explained: bool) -> None:
     table.add_column("picture", overflow="fold", ratio=1)
     for number, hit in enumerate(result.hits, 1):
         facts = hit.record.facts
-        lines = [Text(printable(title_of(hit.record)), overflow="ellipsis", no_wrap=True)]
-        lines.append(Text(printable(hit.record.location), style="dim"))
+        lines = [Text(shown(title_of(hit.record)), overflow="ellipsis", no_wrap=True)]
+        lines.append(Text(shown(hit.record.location), style="dim"))
         if is_explained:
             parts = "  ".join(f"{name} {value:.4f}" for name, value in hit.parts.items())
             lines.append(Text(f"{parts}  {' '.join(hit.why)}", style="dim"))
@@ -100,16 +110,26 @@ def write_sheet(engine: Engine, sections: Sequence[tuple[str, SearchResult]], pa
             heading=title,
             tiles=[
                 Tile(
-                    image=engine.thumbnail(hit.record.id),
+                    image=thumbnail,
                     title=title_of(hit.record),
                     subtitle=f"{hit.score:.3f}",
                 )
                 for hit in result.hits
+                if (thumbnail := _thumbnail(engine, hit)) is not None
             ],
         )
         for title, result in sections
     ]
     path.write_bytes(to_png(sections_sheet(drawn)))
+
+
+def _thumbnail(engine: Engine, hit: Hit) -> bytes | None:
+    from lookalike.domain.errors import NotFoundError
+
+    try:
+        return engine.thumbnail(hit.record.id)
+    except NotFoundError:  # of an image that is known by its vector alone
+        return None
 
 
 def is_terminal() -> bool:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lookalike.cli import options as opt
 from lookalike.cli.opening import open_engine
-from lookalike.cli.output import print_json, print_result, write_sheet
+from lookalike.cli.output import print_json, print_result, shown, write_sheet
 
 if TYPE_CHECKING:
     from lookalike.domain.queries import ImagePart, Query
@@ -118,7 +118,7 @@ def copies(
     is_json: opt.Json = False,
 ) -> None:
     """List likely copies of one image, or all likely copies."""
-    from lookalike.domain.answers import printable, record_json
+    from lookalike.domain.answers import record_json
 
     with open_engine(index) as engine:
         found = engine.copies(image, strictness=strictness)
@@ -135,8 +135,8 @@ def copies(
         print_json({"copies": listed})
     else:
         for pair in found:
-            typer.echo(f"{pair.first.id[:8]}  {printable(pair.first.location)}")
-            typer.echo(f"{pair.second.id[:8]}  {printable(pair.second.location)}")
+            typer.echo(f"{pair.first.id[:8]}  {shown(pair.first.location)}")
+            typer.echo(f"{pair.second.id[:8]}  {shown(pair.second.location)}")
             typer.echo(f"          {pair.reason}")
         typer.echo(f"{len(found)} pairs")
     if not found:
@@ -149,7 +149,7 @@ def image_part(picture: str) -> ImagePart:
 
     if picture.startswith(("http://", "https://")):
         return ImagePart("url", picture)
-    if Path(picture).expanduser().exists():
+    if os.path.exists(os.path.expanduser(picture)):  # Path.exists raises on odd names
         return ImagePart("path", picture)
     is_id = len(picture) >= 4 and not set(picture.lower()) - set("0123456789abcdef")
     return ImagePart("id" if is_id else "path", picture)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Annotated
 
@@ -35,6 +36,7 @@ def serve(
     options = OpenOptions(encoder=encoder, is_creating=True, is_serving=True)
     with open_index(index_folder(index), options, settings) as engine:
         app = create_app(engine, fetcher=make_fetcher(settings), settings=bounds)
+        threading.Thread(target=engine.warm, name="warm", daemon=True).start()
         typer.echo(f"{engine.location}: {len(engine)} images, at http://{host}:{port}", err=True)
         serve_app(app, bounds)
 

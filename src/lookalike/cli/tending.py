@@ -8,7 +8,7 @@ import typer
 
 from lookalike.cli import options as opt
 from lookalike.cli.opening import index_folder, open_engine
-from lookalike.cli.output import pairs, print_json, size_text
+from lookalike.cli.output import pairs, print_json, shown, size_text
 from lookalike.domain.errors import UsageError
 
 
@@ -28,11 +28,11 @@ def show(
     sources = record.pop("sources")
     for name, value in record.items():
         if value not in (None, "", [], {}):
-            typer.echo(f"{name:14} {value}")
+            typer.echo(f"{name:14} {shown(str(value))}")
     for source in sources:
         typer.echo("source")
         for name, value in source.items():
-            typer.echo(f"  {name:12} {value}")
+            typer.echo(f"  {name:12} {shown(str(value))}")
 
 
 def remove(

@@ -1,28 +1,28 @@
 """Every error Lookalike raises on purpose, each with a hint on what to do next.
 
-    LookalikeError
-    ├── UsageError                  the request is wrong                       exit 2, HTTP 400
-    │   ├── QueryError              a query that cannot be parsed
-    │   ├── FilterError             an unknown filter name or value
-    │   ├── CursorError             a cursor that is malformed or expired
-    │   └── UnknownNameError        a name that is not known (lists near ones)
-    ├── NotFoundError               no such image                              exit 1, HTTP 404
-    ├── ImageError                  a picture is refused, with a named reason  HTTP 422
-    ├── FetchError                  a URL is refused or fails, with a reason   HTTP 422
-    ├── SourceError                 a source of pictures cannot be read        exit 2, HTTP 400
-    ├── StoreError                  a store cannot do its work                 exit 3, HTTP 503
-    │   ├── IndexMissingError       no index in that folder
-    │   ├── IndexFormatError        an index written by a newer version
-    │   ├── IndexLockedError        another process is writing
-    │   ├── IndexCorruptError       files that contradict the catalog
-    │   └── DiskFullError           no space is left
-    ├── BundleError                 a model bundle cannot be used              exit 3, HTTP 503
-    │   ├── UnknownModelError       a bundle name that is not known
-    │   ├── MissingFileError        a file of the bundle is missing
-    │   ├── BundleCorruptError      a file's hash differs from the manifest
-    │   ├── EncoderMismatchError    the index was filled by another encoder
-    │   └── UnsupportedInputError   the encoder has no tower for this input
-    └── MissingExtraError           an optional dependency is not installed    exit 3
+LookalikeError
+├── UsageError                  the request is wrong                       exit 2, HTTP 400
+│   ├── QueryError              a query that cannot be parsed
+│   ├── FilterError             an unknown filter name or value
+│   ├── CursorError             a cursor that is malformed or expired
+│   └── UnknownNameError        a name that is not known (lists near ones)
+├── NotFoundError               no such image                              exit 1, HTTP 404
+├── ImageError                  a picture is refused, with a named reason  HTTP 422
+├── FetchError                  a URL is refused or fails, with a reason   HTTP 422
+├── SourceError                 a source of pictures cannot be read        exit 2, HTTP 400
+├── StoreError                  a store cannot do its work                 exit 3, HTTP 503
+│   ├── IndexMissingError       no index in that folder
+│   ├── IndexFormatError        an index written by a newer version
+│   ├── IndexLockedError        another process is writing
+│   ├── IndexCorruptError       files that contradict the catalog
+│   └── DiskFullError           no space is left
+├── BundleError                 a model bundle cannot be used              exit 3, HTTP 503
+│   ├── UnknownModelError       a bundle name that is not known
+│   ├── MissingFileError        a file of the bundle is missing
+│   ├── BundleCorruptError      a file's hash differs from the manifest
+│   ├── EncoderMismatchError    the index was filled by another encoder
+│   └── UnsupportedInputError   the encoder has no tower for this input
+└── MissingExtraError           an optional dependency is not installed    exit 3
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from lookalike.domain.errors import FilterError, suggest_names
 from lookalike.domain.images import COLOR_NAMES, KINDS
-from lookalike.domain.licences import licence_matches, normalise_licence
+from lookalike.domain.licences import GROUPS, licence_matches, normalise_licence
 
 if TYPE_CHECKING:
     from lookalike.domain.images import ImageRecord
@@ -100,7 +100,8 @@ class Filter:
 
 def one_of(field: str, values: str, *, is_negated: bool = False) -> OneOf:
     """Build a `OneOf` from text such as `red,blue`; unknown values raise `FilterError`."""
-    wanted = frozenset(_canonical(field, value.strip()) for value in values.split(",") if value.strip())
+    stripped = (value.strip() for value in values.split(","))
+    wanted = frozenset(_canonical(field, value) for value in stripped if value)
     if not wanted:
         raise FilterError(f"{field}: needs a value", hint=_known_hint(field))
     return OneOf(field, wanted, is_negated)  # pyright: ignore[reportArgumentType]
@@ -109,7 +110,7 @@ def one_of(field: str, values: str, *, is_negated: bool = False) -> OneOf:
 def _canonical(field: str, value: str) -> str:
     value = value.lower()
     if field == "licence":
-        return value if value in {"cc", "open", "commercial", "modification"} else normalise_licence(value)
+        return value if value in GROUPS else normalise_licence(value)
     if field == "site":
         return value.removeprefix("www.").rstrip("/.")
     value = {"color": _COLOR_ALIASES, "aspect": _ASPECT_ALIASES}.get(field, {}).get(value, value)
@@ -217,7 +218,9 @@ def _words(record: ImageRecord, field: str) -> frozenset[str]:
     facts = record.facts
     if field == "type":
         flags = {"animated"} if facts.is_animated else set[str]()
-        return frozenset({facts.kind} | flags | ({"transparent"} if facts.is_transparent else set()))
+        if facts.is_transparent:
+            flags.add("transparent")
+        return frozenset({facts.kind} | flags)
     if field == "color":
         return frozenset(facts.color_tags)
     if field == "aspect":

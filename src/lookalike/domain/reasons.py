@@ -26,7 +26,7 @@ MEANING: Final[dict[str, str]] = {
     EMPTY: "the file holds no bytes",
     TRUNCATED: "the file ends before its picture does",
     NOT_AN_IMAGE: "the bytes are not a picture of any known format",
-    UNSUPPORTED: "a known format that Lookalike does not decode (SVG, for one, which can hold scripts)",
+    UNSUPPORTED: "a known format that is not decoded (SVG, for one, which can hold scripts)",
     CORRUPT: "the decoder found the data damaged",
     TOO_MANY_PIXELS: "width × height is over the bound on pixels (or a frame bomb)",
     TOO_MANY_BYTES: "the file is over the bound on bytes",

@@ -27,8 +27,10 @@ MOST_BUCKET: Final = 2000
 
 @dataclass(frozen=True, slots=True)
 class CopyRule:
-    """When two pictures count as copies: hashes within `radius` bits and a cosine of at least
-    `near`, or a cosine of at least `alone` whatever the hashes say.
+    """When two pictures count as copies.
+
+    Hashes within `radius` bits and a cosine of at least `near`, or a cosine of at least `alone`
+    whatever the hashes say. Hashes of a lower quality than `least_quality` say nothing.
     """
 
     radius: int

@@ -79,7 +79,7 @@ class DecodePool:
     def map(
         self, items: Iterable[tuple[Tag, DecodeJob | None]]
     ) -> Iterator[tuple[Tag, DecodeAnswer | None]]:
-        """Answer a stream of jobs in its order, a bounded number at once; None jobs pass through."""
+        """Answer a stream of jobs in order, a bounded number at once; None jobs pass through."""
         flying: deque[tuple[Tag, Future[DecodeAnswer] | None]] = deque()
         for tag, job in items:
             flying.append((tag, self.submit(job) if job is not None else None))

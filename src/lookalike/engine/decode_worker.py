@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def serve(jobs: Connection, answers: Connection) -> None:
-    """Answer each job in its order; a thread reads ahead, so that neither side waits on a full pipe."""
+    """Answer jobs in order; a thread reads ahead, so that neither side waits on a full pipe."""
     waiting: queue.SimpleQueue[DecodeJob | None] = queue.SimpleQueue()
     threading.Thread(target=_read_jobs, args=(jobs, waiting), daemon=True).start()
     while (job := waiting.get()) is not None:
@@ -87,8 +87,9 @@ def read_picture(path: bytes, max_bytes: int = 0) -> bytes:
             return file.read()
     except FileNotFoundError as error:
         raise ImageError(reasons.VANISHED, "the file is gone") from error
-    except OSError as error:
-        raise ImageError(reasons.UNREADABLE, error.strerror or "the file cannot be read") from error
+    except (OSError, ValueError) as error:  # a name with a NUL in it is a ValueError
+        why = getattr(error, "strerror", None) or "the file cannot be read"
+        raise ImageError(reasons.UNREADABLE, why) from error
 
 
 def _bound_memory(limit_bytes: int) -> None:

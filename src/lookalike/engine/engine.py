@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mimetypes
 import threading
 import time
 from contextlib import contextmanager
@@ -10,25 +9,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
-from lookalike.domain.answers import is_url
-from lookalike.domain.errors import (
-    IndexLockedError,
-    NotFoundError,
-)
+from lookalike.domain.errors import NotFoundError, StoreError
 from lookalike.domain.images import ImageId, is_image_id
-from lookalike.domain.sources import path_of_uri
+from lookalike.engine.calibrating import calibrate
 from lookalike.engine.copies import CopySearch
 from lookalike.engine.decode_pool import DecodePool
 from lookalike.engine.decode_worker import answer as decode_here
-from lookalike.engine.decode_worker import read_picture
+from lookalike.engine.following import Follower
 from lookalike.engine.ingest import IngestOptions, IngestRun, IngestTools
 from lookalike.engine.lease import WriterLease
+from lookalike.engine.originals import read_original
 from lookalike.engine.query_vectors import QueryEncoder
 from lookalike.engine.reports import Status
 from lookalike.engine.search import Searcher
-from lookalike.engine.stores import Stores, replay
+from lookalike.engine.stores import Stores
 from lookalike.engine.writer import Writer, thumbnail_key
 from lookalike.imaging.decode import DecodeLimits
 from lookalike.imaging.examine import ExaminePlan
@@ -49,15 +43,21 @@ if TYPE_CHECKING:
 
 LEAST_PREFIX: Final = 4
 
+WRITER_WAIT_S: Final = 5.0
+"""A call that writes waits so long for another process's lock."""
+
 
 @dataclass(frozen=True, slots=True)
 class EngineParts:
-    """What an engine is made of; `open_writer` takes the index's lock and opens it for writing."""
+    """What an engine is made of.
+
+    `open_writer` waits at most so many seconds for the index's lock, and opens it for writing.
+    """
 
     location: str
     index_id: str
     reader: Stores
-    open_writer: Callable[[], tuple[Stores, Callable[[], None]]]
+    open_writer: Callable[[float], tuple[Stores, Callable[[], None]]]
     encoder: Encoder | None
     fetcher: Fetcher | None
     bytes_used: Callable[[], int]
@@ -90,10 +90,8 @@ class Engine:
         self._stores = parts.reader
         self._pool: DecodePool | None = None
         self._pool_lock = threading.Lock()
-        self._sync_lock = threading.Lock()
         self._lease = WriterLease(self._open_writer, idle_s=parts.writer_idle_s)
-        self._seen = -1
-        self._filters_seq = parts.reader.filters.seq
+        self._follower = Follower(parts.reader)
         self._encoder = QueryEncoder(
             parts.encoder,
             decode=self._decode,
@@ -108,7 +106,7 @@ class Engine:
             index_id=parts.index_id,
             threads=parts.search_threads,
         )
-        self._sync()
+        self._follower.catch_up()
         self._mend()
 
     def __enter__(self) -> Engine:
@@ -140,7 +138,7 @@ class Engine:
 
     def search(self, query: Query) -> SearchResult:
         """Answer a query over everything acknowledged so far."""
-        self._sync()
+        self._follower.catch_up()
         images = tuple(
             replace(part, reference=self.resolve(part.reference)) if part.kind == "id" else part
             for part in query.images
@@ -165,7 +163,7 @@ class Engine:
 
     def record(self, reference: str) -> ImageRecord:
         """Return everything known of an image."""
-        self._sync()
+        self._follower.catch_up()
         image = self.resolve(reference)
         row = self._stores.catalog.rows_of([image]).get(image)
         record = self._stores.catalog.records([row])[0] if row is not None else None
@@ -185,30 +183,18 @@ class Engine:
         return data
 
     def original(self, image: ImageId) -> tuple[bytes, str]:
-        """Return the bytes of the image's own file and their media type, if it is still there."""
-        record = self.record(image)
-        for source in record.sources:
-            if is_url(source.uri) or source.is_vanished or "#" in Path(source.uri).name:
-                continue
-            path = Path(path_of_uri(source.uri))
-            if path.is_file():
-                media = mimetypes.types_map.get(f".{record.facts.format.lower()}")
-                return read_picture(bytes(path), self._parts.limits.max_bytes), (
-                    media or f"image/{record.facts.format.lower()}"
-                )
-        raise NotFoundError(
-            f"the file of {image} is not at hand", hint="its thumbnail may still be"
-        )
+        """Return the bytes of the image's own file and their media type, if it is at hand."""
+        return read_original(self._stores, self.record(image), self._parts.limits.max_bytes)
 
     def copies(self, reference: str | None = None, *, strictness: str) -> Sequence[CopyPair]:
         """Return likely copies of one image, or every pair of the index."""
-        self._sync()
+        self._follower.catch_up()
         search = CopySearch(self._stores, strictness)
         return search.of(self.resolve(reference)) if reference else search.all()
 
     def suggest(self, prefix: str, *, limit: int = 8) -> Sequence[str]:
         """Return words of the index that begin with `prefix`, the most frequent first."""
-        self._sync()
+        self._follower.catch_up()
         return self._stores.texts.suggest(prefix, limit=limit)
 
     def index(
@@ -223,7 +209,9 @@ class Engine:
             stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(self._parts.clock()))
             options = replace(options, reports=self._parts.reports / f"refused-{stamp}.jsonl")
         with self._writing() as writer:
-            return IngestRun(self._tools(writer), options, on_progress).run(sources)
+            report = IngestRun(self._tools(writer), options, on_progress).run(sources)
+            calibrate(writer.stores, self._parts.encoder)
+            return report
 
     def add(self, items: Sequence[SourceItem]) -> Sequence[AddOutcome]:
         """Add single pictures; they are durable and searchable when this returns."""
@@ -233,7 +221,7 @@ class Engine:
             catalog = writer.stores.catalog
             uris = [item.source.uri for item in items]
             rows = catalog.state().rows
-            IngestRun(self._tools(writer), IngestOptions()).run([source])
+            IngestRun(self._tools(writer), IngestOptions(is_keeping=True)).run([source])
             states = catalog.source_states(uris)
         details = {one.uri: one.detail for one in self._stores.catalog.failures(limit=len(uris))}
         outcomes: list[AddOutcome] = []
@@ -264,10 +252,18 @@ class Engine:
         """Seal, merge and tune everything in the foreground."""
         with self._writing() as writer:
             writer.optimize()
+            calibrate(writer.stores, self._parts.encoder)
+        self._stores.vectors.refresh(self._stores.visible_rows)
+
+    def warm(self) -> None:
+        """Load what the first searches would load: the vectors' segments and the text tower."""
+        self._stores.vectors.warm()
+        if self._parts.encoder is not None and self._parts.encoder.has_text:
+            self._parts.encoder.encode_texts(["warm"])
 
     def status(self) -> Status:
         """Return the state of the index."""
-        self._sync()
+        self._follower.catch_up()
         state = self._stores.catalog.state()
         vectors = self._stores.vectors.stats()
         return Status(
@@ -310,43 +306,15 @@ class Engine:
             "is_active": True,
         }
 
-    def _sync(self) -> None:
-        """Let the reader see what was committed since, by this process or another."""
-        state = self._stores.catalog.state()
-        if state.seq == self._seen:
-            if self._stores.texts.seq < state.seq:
-                self._stores.texts.refresh()  # its commit follows the catalog's by a moment
-            return
-        with self._sync_lock:
-            state = self._stores.catalog.state()
-            if state.seq == self._seen:
-                return
-            self._stores.vectors.refresh(state.rows)
-            self._stores.filters.refresh(state.rows)
-            self._filters_seq = replay(
-                self._stores.catalog,
-                after=self._filters_seq,
-                on_put=self._stores.filters.update,
-                on_remove=self._hide,
-            )
-            self._seen = state.seq
-            self._stores.texts.refresh()
-            self._stores.visible_rows = state.rows
-
     def _mend(self) -> None:
         """Complete the text index that a stopped writer left behind, unless one is at work."""
         if self._stores.texts.seq >= self._stores.catalog.state().seq:
             return
         try:
-            with self._writing():
-                pass
-        except (IndexLockedError, PermissionError):
-            return
+            self._open_writer(wait_s=0.0).close()
+        except StoreError:
+            return  # a writer is at work, or nothing can be written here; reading goes on
         self._stores.texts.refresh()
-
-    def _hide(self, rows: np.ndarray) -> None:
-        self._stores.filters.remove(rows)
-        self._stores.vectors.remove(rows)
 
     def _tools(self, writer: Writer) -> IngestTools:
         encoder = self._parts.encoder
@@ -361,11 +329,16 @@ class Engine:
         with self._lease.hold() as writer:
             yield writer
 
-    def _open_writer(self) -> Writer:
-        stores, release = self._parts.open_writer()
+    def _open_writer(self, wait_s: float = WRITER_WAIT_S) -> Writer:
+        stores, release = self._parts.open_writer(wait_s)
         encoder = self._parts.encoder
         models = {"vector": encoder.bundle.fingerprint} if encoder is not None else {}
-        return Writer(stores, models=models, clock=self._parts.clock, on_close=release)
+        try:
+            return Writer(stores, models=models, clock=self._parts.clock, on_close=release)
+        except BaseException:
+            stores.close()
+            release()
+            raise
 
     def _decoders(self) -> DecodePool:
         with self._pool_lock:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -49,12 +49,13 @@ class IngestOptions:
     """How a run treats what it meets.
 
     `is_forced` looks at known pictures again; `is_pruning` forgets sources that vanished, and
-    removes images left without any; `licence` is assumed where a source states none; `reports`
-    is the file that lists what was refused.
+    removes images left without any; `is_keeping` stores pictures that came as bytes; `licence`
+    is assumed where a source states none; `reports` is the file that lists what was refused.
     """
 
     is_forced: bool = False
     is_pruning: bool = False
+    is_keeping: bool = False
     licence: str = "unknown"
     reports: Path | None = None
     stop: threading.Event = field(default_factory=threading.Event)
@@ -117,7 +118,7 @@ class IngestRun:
         intake = Intake(
             IntakeTools(
                 self._catalog, tools.pool, tools.plan, tools.fetcher,
-                self._options.licence, self._options.is_forced,
+                self._options.licence, self._options.is_forced, self._options.is_keeping,
             ),
             self._stages,
         )  # fmt: skip
@@ -133,6 +134,8 @@ class IngestRun:
 
     def _take(self, judged: Judged) -> None:
         self._counts["done"] += 1
+        if not judged.source.seen:
+            judged = replace(judged, source=replace(judged.source, seen=self._tools.clock()))
         if judged.verdict == "known":
             self._counts["known"] += 1
         elif judged.verdict == "failed" or judged.facts is None:
@@ -167,7 +170,9 @@ class IngestRun:
         vectors = self._encode(pending.images)
         batch = WriteBatch(
             images=[
-                PreparedImage(_facts(judged), judged.source, vector, judged.thumbnail)
+                PreparedImage(
+                    _facts(judged), judged.source, vector, judged.thumbnail, judged.original
+                )
                 for judged, vector in zip(pending.images, vectors, strict=True)
             ],
             merged=tuple(pending.merged),
@@ -195,11 +200,12 @@ class IngestRun:
         return [one.vector if one.vector is not None else next(fresh) for one in judged]
 
     def _note_vanished(self, prefix: str, seen: SeenUris, saver: WriteBehind[WriteBatch]) -> None:
-        gone = [uri for uri in self._catalog.uris_under(prefix) if not seen.has(uri)]
+        is_pruning = self._options.is_pruning
+        known = self._catalog.uris_under(prefix, has_vanished=is_pruning)
+        gone = [uri for uri in known if not seen.has(uri)]
         self._counts["vanished"] += len(gone)
         for uri in gone:
             self._refusals.write(uri, reasons.VANISHED, "no longer in its source")
-        is_pruning = self._options.is_pruning
         for at in range(0, len(gone), MOST_PENDING):
             some = gone[at : at + MOST_PENDING]
             saver.put(WriteBatch(forgotten=some) if is_pruning else WriteBatch(vanished=some))

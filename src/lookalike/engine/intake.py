@@ -63,6 +63,7 @@ class Judged:
     facts: ImageFacts | None = None
     pixels: Pixels | None = field(default=None, repr=False)
     thumbnail: bytes = field(default=b"", repr=False)
+    original: bytes = field(default=b"", repr=False)
     vector: FloatMatrix | None = field(default=None, repr=False)
     error: tuple[str, str] = ("", "")
     is_old_failure: bool = False
@@ -78,6 +79,7 @@ class IntakeTools:
     fetcher: Fetcher | None
     licence: str = "unknown"
     is_forced: bool = False
+    is_keeping: bool = False
 
 
 class SeenUris:
@@ -230,6 +232,7 @@ class Intake:
             facts=examined.facts,
             pixels=examined.pixels,
             thumbnail=examined.thumbnail,
+            original=item.data if self._tools.is_keeping else b"",
         )
 
 

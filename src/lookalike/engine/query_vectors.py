@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from lookalike.domain import reasons
 from lookalike.domain.errors import (
+    ImageError,
     NotFoundError,
     UnsupportedInputError,
     UsageError,
@@ -129,7 +130,7 @@ class QueryEncoder:
             )
         answer = self._decode(self._job(part))
         if answer.error is not None:
-            raise answer.error
+            raise _named(answer.error, part)
         if answer.pixels is None:
             raise ValueError("a decode answer holds neither pixels nor error")
         return answer.pixels
@@ -137,9 +138,8 @@ class QueryEncoder:
     def _job(self, part: ImagePart) -> DecodeJob:
         preprocess = self._encoder.preprocess if self._encoder is not None else None
         if part.kind == "path":
-            path = Path(part.reference).expanduser()
             return DecodeJob(
-                path=os.fsencode(path),
+                path=os.fsencode(os.path.expanduser(part.reference)),
                 preprocess=preprocess,
                 region=part.region,
                 max_bytes=self._max_bytes,
@@ -162,3 +162,11 @@ class QueryEncoder:
         if self._encoder is None:
             raise UnsupportedInputError("this index has no encoder for pictures")
         return self._encoder.encode_images(np.stack(pixels))
+
+
+def _named(error: ImageError, part: ImagePart) -> ImageError:
+    """Return the error with the file's name in it."""
+    if part.kind != "path":
+        return error
+    what = "there is no such file" if error.reason == reasons.VANISHED else error.message
+    return ImageError(error.reason, f"{part.reference}: {what}", hint=error.hint)

@@ -250,7 +250,8 @@ def _stable(query: Query) -> list[str]:
     """Return the filter's conditions as text that does not depend on set order."""
     return [
         f"{type(one).__name__}:{getattr(one, 'field', getattr(one, 'label', ''))}:"
-        f"{sorted(getattr(one, 'values', ()))}:{getattr(one, 'low', '')}:{getattr(one, 'high', '')}:"
+        f"{sorted(getattr(one, 'values', ()))}:"
+        f"{getattr(one, 'low', '')}:{getattr(one, 'high', '')}:"
         f"{getattr(one, 'at_least', '')}:{getattr(one, 'at_most', '')}:{one.is_negated}"
         for one in query.filter.conditions
     ]

@@ -7,17 +7,20 @@ and bitmaps are derived from the catalog's log, and catch up when they were left
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from lookalike.domain.images import ImageId, ImageRecord, Row
+from lookalike.engine.originals import original_key
 from lookalike.engine.stores import Stores, replay, replay_texts
 from lookalike.ports.catalog import Batch, Failure, NewImage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from concurrent.futures import Future
 
     from lookalike.domain.arrays import FloatMatrix
     from lookalike.domain.images import ImageFacts, Source
@@ -37,6 +40,7 @@ class PreparedImage:
     source: Source
     vector: FloatMatrix = field(repr=False)
     thumbnail: bytes = field(repr=False)
+    original: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,8 @@ class Writer:
         self._filters_seq = stores.filters.seq
         self._rows_saved = stores.catalog.state().rows
         self._text_committed = clock()
+        self._sealer = ThreadPoolExecutor(1, thread_name_prefix="seal")
+        self._sealing: Future[bool] | None = None
         self.flush()
 
     @property
@@ -111,12 +117,16 @@ class Writer:
         stores.vectors.refresh(total)
         stores.filters.refresh(total)
         self._derive(is_text_due=self._clock() - self._text_committed >= TEXT_COMMIT_S)
+        if self._sealing is None or self._sealing.done():
+            self._end_sealing()
+            self._sealing = self._sealer.submit(stores.vectors.maybe_seal)
 
     def remove(self, ids: Sequence[ImageId], *, is_blocked: bool) -> int:
         """Remove images everywhere and return how many there were."""
         rows = self._stores.catalog.remove(ids, is_blocked=is_blocked)
         for image in ids:
             self._stores.blobs.delete(thumbnail_key(image))
+            self._stores.blobs.delete(original_key(image))
         self.flush()
         return len(rows)
 
@@ -127,6 +137,7 @@ class Writer:
     def optimize(self) -> None:
         """Seal and merge what was appended."""
         self.flush()
+        self._end_sealing()
         self._stores.vectors.optimize()
         self._stores.texts.optimize()
 
@@ -135,26 +146,37 @@ class Writer:
         try:
             self.flush()
             self._stores.filters.save(self._filters_seq)
+            self._end_sealing()
         finally:
-            self._stores.close()
-            self._on_close()
+            self._sealer.shutdown()
+            try:
+                self._stores.close()
+            finally:
+                self._on_close()
+
+    def _end_sealing(self) -> None:
+        """Wait for a seal under way, and raise what it failed with."""
+        sealing, self._sealing = self._sealing, None
+        if sealing is not None:
+            sealing.result()
 
     def _append(self, images: Sequence[PreparedImage], first: int) -> None:
         stores = self._stores
         rows = np.arange(first, first + len(images), dtype=np.int64)
         stores.vectors.add(rows, np.stack([image.vector for image in images]))
-        now = self._clock()
         stores.filters.append(
             [
-                ImageRecord(Row(int(row)), image.facts, (image.source,), first_seen=now)
+                ImageRecord(
+                    Row(int(row)), image.facts, (image.source,), first_seen=image.source.seen
+                )
                 for row, image in zip(rows, images, strict=True)
             ]
         )
         stores.vectors.flush()
         stores.filters.flush()
-        stores.blobs.put_many(
-            {thumbnail_key(image.facts.id): image.thumbnail for image in images if image.thumbnail}
-        )
+        blobs = {thumbnail_key(image.facts.id): image.thumbnail for image in images}
+        blobs |= {original_key(image.facts.id): image.original for image in images}
+        stores.blobs.put_many({key: data for key, data in blobs.items() if data})
 
     def _derive(self, *, is_text_due: bool) -> None:
         stores = self._stores

@@ -6,6 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
+from lookalike.domain.arrays import RowArray
 from lookalike.domain.images import ImageFacts, ImageId, ImageRecord, Row, Source
 
 
@@ -128,12 +132,16 @@ class Catalog(Protocol):
         """Return live images whose id begins with some hex digits, in order of their ids."""
         ...
 
+    def phashes(self) -> tuple[RowArray, NDArray[np.uint64], NDArray[np.float32]]:
+        """Return rows, perceptual hashes and their qualities of every live image, by row."""
+        ...
+
     def source_states(self, uris: Sequence[str]) -> Mapping[str, SourceState]:
         """Return what is remembered of those of the uris that are known."""
         ...
 
-    def uris_under(self, prefix: str) -> Iterator[str]:
-        """Yield the uris that begin with `prefix` and have not vanished, refused ones too."""
+    def uris_under(self, prefix: str, *, has_vanished: bool = False) -> Iterator[str]:
+        """Yield the uris that begin with `prefix`, refused ones too, vanished ones on demand."""
         ...
 
     def ids_of_site(self, site: str) -> Sequence[ImageId]:

@@ -87,6 +87,22 @@ class VectorIndex(Protocol):
         """Return what is known of the index."""
         ...
 
+    def maybe_seal(self) -> bool:
+        """Seal what was added when enough has come, and tell whether it did.
+
+        May take minutes and is called beside searches and adds, which go on meanwhile. A store
+        that tends itself does nothing here.
+        """
+        ...
+
+    def calibrate(self, text_queries: FloatMatrix) -> None:
+        """Tune for `(n, dim)` real text queries, which lie off the images' distribution."""
+        ...
+
+    def warm(self) -> None:
+        """Load what the first search would load."""
+        ...
+
     def optimize(self) -> None:
         """Seal, merge and tune in the foreground."""
         ...

@@ -52,6 +52,6 @@ class ReciprocalRankFusion:
 
 
 def competition_ranks(values: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Return 1-based ranks of `(n,)` values, the highest first; equal values share the best rank."""
+    """Return 1-based ranks of `(n,)` values, the highest first; equals share the best rank."""
     falling = -values.astype(np.float64)
     return np.searchsorted(np.sort(falling), falling, side="left").astype(np.int64) + 1

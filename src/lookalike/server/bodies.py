@@ -24,7 +24,7 @@ from lookalike.server.errors import (
 from lookalike.server.limits import too_large
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Generator, Mapping
 
     from fastapi import Request
 
@@ -125,7 +125,7 @@ def checked(data: bytes) -> bytes:
 
 
 @contextmanager
-def _in_time(settings: ServerSettings) -> Iterator[None]:
+def _in_time(settings: ServerSettings) -> Generator[None]:
     """Bound the time of a `with` block that reads a body."""
     seconds = settings.body_timeout_s
     try:

@@ -70,6 +70,7 @@ class Limits:
         self._max_bytes = settings.max_body_bytes
         self._max_in_flight = settings.max_in_flight
         self._rate = RateLimit(settings.rate_per_s, settings.rate_burst)
+        self._has_keys = bool(settings.api_keys)
         self._in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -92,7 +93,7 @@ class Limits:
             return OverloadedError(
                 "the server is busy", hint="try again in a second", retry_after_s=1
             )
-        if wait_s := self._rate.take(caller_of(scope)):
+        if wait_s := self._rate.take(caller_of(scope, has_keys=self._has_keys)):
             return RateLimitedError(
                 "too many requests", hint="slow down", retry_after_s=max(1, round(wait_s + 0.5))
             )

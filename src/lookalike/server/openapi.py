@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, cast
+
+from pydantic import BaseModel
 
 from lookalike.server.queries import FILTER_NAMES
 from lookalike.server.schemas import ErrorEnvelope, ImageFields, SearchRequest, UrlRequest
@@ -53,25 +55,20 @@ FILTER_PARAMETERS: Final[list[dict[str, Any]]] = [
 ]
 
 
-def _schema(form: Any) -> dict[str, Any]:
-    return form.model_json_schema(ref_template="#/components/schemas/{model}")
-
-
-def _inlined(form: Any) -> dict[str, Any]:
+def _inlined(form: type[BaseModel]) -> dict[str, Any]:
     """Return a form's schema with the forms it refers to written out inside it."""
-    schema = _schema(form)
+    schema = form.model_json_schema()
     definitions = schema.pop("$defs", {})
 
     def resolve(node: Any) -> Any:
-        if isinstance(node, dict):
-            found: dict[str, Any] = node
-            reference = found.get("$ref")
-            if isinstance(reference, str):
-                return resolve(definitions[reference.rsplit("/", 1)[-1]])
-            return {name: resolve(value) for name, value in found.items()}
         if isinstance(node, list):
-            return [resolve(value) for value in node]
-        return node
+            return [resolve(value) for value in cast("list[Any]", node)]
+        if not isinstance(node, dict):
+            return node
+        found = cast("dict[str, Any]", node)
+        if isinstance(reference := found.get("$ref"), str):
+            return resolve(definitions[reference.rsplit("/", 1)[-1]])
+        return {name: resolve(value) for name, value in found.items()}
 
     return resolve(schema)
 

@@ -56,7 +56,7 @@ _FOREVER: Final = "private, max-age=31536000, immutable"
     "",
     status_code=202,
     response_model=AddAnswer,
-    responses=errors(413, 415, 422, 503),
+    responses=errors(400, 413, 415, 422, 503),
     openapi_extra=ADD,
     summary="Add a picture",
 )

@@ -102,9 +102,9 @@ class Guard:
         return origin is not None and urlsplit(origin).netloc.lower() != host.lower()
 
 
-def caller_of(scope: Scope) -> str:
-    """Return what a rate limit counts by: the API key, else the address."""
-    key = _given_key(Headers(scope=scope))
+def caller_of(scope: Scope, *, has_keys: bool) -> str:
+    """Return what a rate limit counts by: the API key that let it in, else the address."""
+    key = _given_key(Headers(scope=scope)) if has_keys else None
     client = scope.get("client")
     return f"key {key}" if key else f"address {client[0] if client else '?'}"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -24,6 +25,7 @@ from lookalike.adapters.vectors_settings import VectorSettings
 from lookalike.domain.errors import (
     EncoderMismatchError,
     IndexCorruptError,
+    IndexLockedError,
     IndexMissingError,
     StoreError,
     UsageError,
@@ -32,7 +34,14 @@ from lookalike.engine.engine import Engine, EngineParts
 from lookalike.engine.stores import Stores
 from lookalike.imaging.decode import DecodeLimits
 from lookalike.settings import DEFAULT_BUNDLE, Settings, load_settings
-from lookalike.wiring.manifest import FILE_NAME, Manifest, SpaceEntry, read_manifest, write_manifest
+from lookalike.wiring.manifest import (
+    FILE_NAME,
+    Manifest,
+    SpaceEntry,
+    is_left_over,
+    read_manifest,
+    write_manifest,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +50,9 @@ if TYPE_CHECKING:
     from lookalike.ports.source import Fetcher
 
 CATALOG: Final = "catalog.sqlite"
-LOCK_WAIT_S: Final = 5.0
+FIRST_WAIT_S: Final = 5.0
+"""A reader of an index that is only being made waits so long for its maker."""
+
 WRITER_IDLE_S: Final = 2.0
 
 
@@ -136,7 +147,7 @@ def folder_bytes(root: Path) -> int:
 def _create(root: Path, options: OpenOptions, settings: Settings) -> None:
     if root.exists() and not root.is_dir():
         raise UsageError(f"{root} is a file", hint="name a folder for the index")
-    if root.is_dir() and any(entry.name != "index.lock" for entry in root.iterdir()):
+    if root.is_dir() and any(not is_left_over(entry) for entry in root.iterdir()):
         raise UsageError(
             f"{root} is not empty and is no index", hint="name a new folder for the index"
         )
@@ -206,7 +217,10 @@ class _Opener:
         try:
             return self.open(is_writer=False)
         except (IndexMissingError, IndexCorruptError):
-            stores, release = self.open_writer()
+            try:
+                stores, release = self.open_writer(FIRST_WAIT_S)
+            except IndexLockedError:
+                return self.open(is_writer=False)  # made meanwhile by the one that holds it
             try:
                 stores.texts.commit(stores.texts.seq)
             finally:
@@ -217,30 +231,30 @@ class _Opener:
     def open(self, *, is_writer: bool) -> Stores:
         """Open one set of stores."""
         root, space = self._root, self._manifest.space
-        catalog = SqliteCatalog.open(root / CATALOG, is_writer=is_writer, clock=time.time)
-        rows = catalog.state().rows
-        filters = ColumnsFilterIndex.open(root / "columns", rows=rows, is_writer=is_writer)
-        vectors = FaissVectorIndex.open(
-            root / "spaces" / space.name,
-            dim=space.dim,
-            rows=rows,
-            removed=np.asarray(catalog.removed_rows(), dtype=np.int64),
-            is_writer=is_writer,
-            settings=VectorSettings(threads=self._settings.threads),
-        )
-        return Stores(
-            catalog=catalog,
-            filters=filters,
-            texts=self._texts(is_writer=is_writer),
-            vectors=vectors,
-            blobs=ObstoreBlobStore((root / "blobs").as_uri()),
-            space=space.name,
-        )
+        with ExitStack() as opened:
+            catalog = SqliteCatalog.open(root / CATALOG, is_writer=is_writer, clock=time.time)
+            opened.callback(catalog.close)
+            rows = catalog.state().rows
+            filters = ColumnsFilterIndex.open(root / "columns", rows=rows, is_writer=is_writer)
+            opened.callback(filters.close)
+            vectors = FaissVectorIndex.open(
+                root / "spaces" / space.name,
+                dim=space.dim,
+                rows=rows,
+                removed=np.asarray(catalog.removed_rows(), dtype=np.int64),
+                is_writer=is_writer,
+                settings=VectorSettings(threads=self._settings.threads),
+            )
+            opened.callback(vectors.close)
+            texts = self._texts(is_writer=is_writer)
+            blobs = ObstoreBlobStore((root / "blobs").as_uri())
+            opened.pop_all()
+        return Stores(catalog, filters, texts, vectors, blobs, space.name)
 
-    def open_writer(self) -> tuple[Stores, Callable[[], None]]:
+    def open_writer(self, wait_s: float) -> tuple[Stores, Callable[[], None]]:
         """Take the lock and open the stores for writing; give back how to release it."""
         lock = WriterLock(self._root / "index.lock")
-        lock.acquire(timeout_s=LOCK_WAIT_S)
+        lock.acquire(timeout_s=wait_s)
         try:
             return self.open(is_writer=True), lock.release
         except BaseException:

@@ -53,7 +53,7 @@ def measure(
             tables["filters"] = _measure_filters(engine, metrics)
             bundle = engine.encoder.bundle if engine.encoder else None
     if metrics:
-        rows = [(name, value) for name, value in metrics.items()]
+        rows = list(metrics.items())
         tables = {"retrieval": Table(("measure", "value"), rows), **tables}
     return Report(
         name=dataset.name,
@@ -95,7 +95,7 @@ class _Unnamed:
         return len(self._dataset.images)
 
     def items(self) -> Iterator[SourceItem]:
-        """Yield each picture as item 0, 1, 2, …"""
+        """Yield each picture under its number."""
         for number, image in enumerate(self._dataset.images):
             licence = str(image.extra.get("licence_id") or "unknown").lower()
             yield SourceItem(Source(f"/{number}", licence=licence), "path", path=image.path)

@@ -77,6 +77,11 @@ def _manifest(values: dict[str, object], path: Path) -> Manifest:
     return Manifest(entry, str(values.get("id", "")), version)
 
 
+def is_left_over(path: Path) -> bool:
+    """Tell whether a file in a folder without a manifest is of a making that was cut short."""
+    return path.name == "index.lock" or path.name.startswith(f".{FILE_NAME}.")
+
+
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest whole or not at all."""
     space = manifest.space

@@ -174,13 +174,16 @@ async function showNothing() {
   empty.hidden = false;
 }
 
+/** Begin a message as a sentence does, unless it begins with a piece of the query. */
+const sentence = (text) => (/^[a-z]+[\s,.]/.test(text) ? text[0].toUpperCase() + text.slice(1) : text);
+
 function showProblem(error) {
   byId("count").textContent = "The search failed";
   byId("notice").hidden = true;
-  const sentence = error.message ? error.message[0].toUpperCase() + error.message.slice(1) : "Something went wrong";
-  byId("empty").replaceChildren(h("h2", {}, sentence), error.hint ? h("p", {}, error.hint) : "",
+  byId("empty").replaceChildren(h("h2", {}, sentence(error.message || "something went wrong")), error.hint ? h("p", {}, sentence(error.hint)) : "",
     state.picture ? h("button", { class: "act", type: "button", onclick: () => go({ picture: null, region: null, open: "" }) }, "Remove the picture") : "",
-    h("button", { class: "act", type: "button", onclick: () => { loadedKey = null; render(); } }, "Try again"));
+    error.status >= 400 && error.status < 500 && error.status !== 429 ? ""
+      : h("button", { class: "act", type: "button", onclick: () => { loadedKey = null; render(); } }, "Try again"));
   byId("empty").hidden = false;
 }
 

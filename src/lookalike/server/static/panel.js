@@ -3,6 +3,7 @@
 import { blobOf, originalOf, record as getRecord, showIn, thumbnailOf } from "./api.js";
 import { byId, h, icon, toast, webAddress } from "./elements.js";
 
+const MOST_SHARPENED = 16_000_000;
 const panel = byId("panel");
 let actions = {};
 let controller = null;
@@ -41,7 +42,7 @@ export async function openPanel(id, hit, { isFocused = true } = {}) {
     frame.style.setProperty("aspect-ratio", `${found.width} / ${found.height}`);
     picture.alt = titleOf(found, hit);
     facts.replaceChildren(...factsOf(found, hit));
-    sharpen(picture, id, controller.signal);
+    if (canSharpen(found)) sharpen(picture, id, controller.signal);
   } catch (error) {
     if (error.name !== "AbortError") facts.replaceChildren(h("p", { class: "panel-error" }, error.message));
   }
@@ -81,6 +82,12 @@ async function download(id) {
   } catch (error) {
     toast(error.hint ? `${error.message}: ${error.hint}` : error.message);
   }
+}
+
+/** Tell whether the original is at hand, small enough to fetch unasked, and of a kind that browsers show. */
+function canSharpen(found) {
+  const hasFile = found.sources.some(({ path, vanished }) => path && !path.startsWith("upload:") && !path.includes("#") && !vanished);
+  return hasFile && found.bytes < MOST_SHARPENED && /^(jpe?g|png|webp|gif|avif|bmp)$/i.test(found.format);
 }
 
 /** Put the original in place of the thumbnail once it has come, where a browser can show it. */
