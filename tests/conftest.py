@@ -59,7 +59,7 @@ def commands(tmp_path_factory):
     """Commands of the program in processes of their own (tests/processes.py)."""
     if not hasattr(os, "fork"):
         pytest.skip("needs a system that forks processes")
-    from tests.processes import Commands  # noqa: PLC0415 - only the tests that need it pay for it
+    from tests.processes import Commands
 
     started = Commands(tmp_path_factory.mktemp("commands"))
     yield started
@@ -69,6 +69,6 @@ def commands(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny_bundle(tmp_path_factory):
     """A bundle of a few kilobytes (tests/tiny_bundle.py)."""
-    from tests.tiny_bundle import make_bundle  # noqa: PLC0415 - onnx takes a second to import
+    from tests.tiny_bundle import make_bundle
 
     return make_bundle(tmp_path_factory.mktemp("bundles") / "tiny")

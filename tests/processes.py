@@ -26,8 +26,8 @@ PATIENCE_S = 120.0
 PRELOADED = (
     "lookalike.cli.app", "lookalike.wiring.embedded", "lookalike.wiring.sources",
     "lookalike.wiring.checks", "lookalike.engine.ingest", "lookalike.domain.query_language",
-    "lookalike.domain.answers", "lookalike.imaging.contact_sheet", "lookalike.adapters.encoder_onnx",
-    "lookalike.adapters.vectors_build", "sqlite3", "rich.table",
+    "lookalike.domain.answers", "lookalike.imaging.contact_sheet", "sqlite3", "rich.table",
+    "lookalike.adapters.encoder_onnx", "lookalike.adapters.vectors_build",
 )  # fmt: skip
 
 

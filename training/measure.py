@@ -8,6 +8,7 @@ Lookalike importable.
 
 import argparse
 import json
+import os
 import platform
 import time
 from collections.abc import Callable, Sequence
@@ -262,7 +263,9 @@ def main() -> None:
         "seed": given.seed,
     }
     if given.speed:
-        report["speed"] = {"machine": _machine(), "batch": 32, **speed(given.bundle, given.data)}
+        busy = round(os.getloadavg()[0], 1)
+        about = {"machine": _machine(), "load_before": busy, "batch": 32}
+        report["speed"] = {**about, **speed(given.bundle, given.data)}
     else:
         report["measured"] = quality(given.data, encoder)
         report["quality"] = summary(report["measured"])

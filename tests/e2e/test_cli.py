@@ -369,7 +369,9 @@ def test_an_interrupted_run_stops_tidily_and_goes_on(commands, tiny_bundle, tmp_
 
 def lookalike(*argv, **environment):
     """Run `python -m lookalike` from nothing."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("LC_", "LANG"))}
+    clean = {
+        name: value for name, value in os.environ.items() if not name.startswith(("LC_", "LANG"))
+    }
     return subprocess.run(
         [sys.executable, "-m", "lookalike", *argv], capture_output=True, check=False,
         env=clean | environment, timeout=120, stdin=subprocess.DEVNULL,

@@ -19,7 +19,7 @@ from lookalike.domain.errors import ImageError
 from lookalike.engine.frames import DecodeAnswer, DecodeJob
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 DEPTH: Final = 2
 """Jobs a process holds: one at work and one waiting, so that it never idles."""
@@ -28,6 +28,9 @@ START_ALLOWANCE_S: Final = 20.0
 """Time a new process may take to start, beyond the bound on its first picture."""
 
 MEMORY_VARIABLE: Final = "LOOKALIKE_DECODER_BYTES"
+
+DECODER: Final = (sys.executable, "-m", "lookalike.engine.decode_worker")
+"""The command that starts a decoder process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +53,16 @@ class DecodePool:
     with that refusal, and the jobs behind it go to a new process.
     """
 
-    def __init__(self, workers: int, bounds: DecodeBounds | None = None) -> None:
+    def __init__(
+        self,
+        workers: int,
+        bounds: DecodeBounds | None = None,
+        *,
+        command: Sequence[str] = DECODER,
+    ) -> None:
         """Start `workers` driver threads; their processes start with the first jobs."""
         self._bounds = bounds or DecodeBounds()
+        self._command = command
         self._jobs: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._workers = max(1, workers)
         self._is_closed = False
@@ -108,7 +118,7 @@ class DecodePool:
             thread.join(timeout=self._bounds.seconds + START_ALLOWANCE_S)
 
     def _drive(self) -> None:
-        driver = _Driver(self._bounds)
+        driver = _Driver(self._bounds, self._command)
         try:
             while driver.step(self._next_job):
                 pass
@@ -124,8 +134,9 @@ class DecodePool:
 class _Driver:
     """One process and the jobs it holds, oldest first."""
 
-    def __init__(self, bounds: DecodeBounds) -> None:
+    def __init__(self, bounds: DecodeBounds, command: Sequence[str]) -> None:
         self._bounds = bounds
+        self._command = command
         self._held: deque[_Waiting] = deque()
         self._process: subprocess.Popen[bytes] | None = None
         self._sender: Connection | None = None
@@ -157,9 +168,9 @@ class _Driver:
         self._send(waiting[0])
 
     def _send(self, job: DecodeJob) -> None:
-        if self._process is None:
-            self._start()
         try:
+            if self._process is None:
+                self._start()
             if self._sender is not None:
                 self._sender.send(job)
         except (BrokenPipeError, OSError):
@@ -169,8 +180,11 @@ class _Driver:
         allowance = START_ALLOWANCE_S if self._is_fresh else 0.0
         left = self._head_since + self._bounds.seconds + allowance - time.monotonic()
         receiver = self._receiver
+        if receiver is None:
+            self._give_up(reasons.DECODER_CRASHED, "no decoder process could be started")
+            return
         try:
-            if receiver is None or not receiver.poll(max(left, 0.0)):
+            if not receiver.poll(max(left, 0.0)):
                 self._give_up(reasons.TOO_SLOW, f"took over {self._bounds.seconds:g} s")
                 return
             answer: DecodeAnswer = receiver.recv()
@@ -194,8 +208,8 @@ class _Driver:
         environment[MEMORY_VARIABLE] = str(self._bounds.memory_bytes)
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
             environment[name] = "1"
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "lookalike.engine.decode_worker"],
+        self._process = subprocess.Popen(  # noqa: S603 - our own program
+            self._command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,

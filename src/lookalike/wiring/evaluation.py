@@ -29,6 +29,7 @@ K: Final = 10
 RECALLS: Final = ("recall@1", "recall@5", "recall@10")
 CLASS_METRICS: Final = ("precision@10", "recall@10", "ap")
 PAGE: Final = 1000
+FILTERED_K: Final = 20
 
 
 def measure(
@@ -174,19 +175,31 @@ def _measure_filters(engine: Engine, metrics: dict[str, float]) -> Table:
         ("type", TYPES), ("color", COLOR_NAMES), ("size", SIZES), ("aspect", ASPECTS),
         ("licence", tuple(licences)),
     ]  # fmt: skip
-    rows: list[tuple[str, int, float, float]] = []
+    rows: list[tuple[str, int, float, float, float]] = []
     for field, values in wanted:
         for value in values:
             filter_ = Filter((one_of(field, value),))
-            expected = {record.id for record in records if matches(record, filter_)}
+            expected = {str(record.id) for record in records if matches(record, filter_)}
             found = set(_listing(engine, filter_))
             both = len(expected & found)
             precision = both / len(found) if found else float(not expected)
             recall = both / len(expected) if expected else float(not found)
-            rows.append((f"{field}:{value}", len(expected), precision, recall))
+            asked = _complete(engine, filter_, expected)
+            rows.append((f"{field}:{value}", len(expected), precision, recall, asked))
     metrics["filter precision (least)"] = min(row[2] for row in rows)
     metrics["filter recall (least)"] = min(row[3] for row in rows)
-    return Table(("filter", "images", "precision", "recall"), rows)
+    metrics["filtered search complete (least)"] = min(row[4] for row in rows)
+    return Table(("filter", "images", "precision", "recall", "filtered search"), rows)
+
+
+def _complete(engine: Engine, filter_: Filter, expected: set[str]) -> float:
+    """Return the share of the hits due to a search by words under a filter that came."""
+    if not expected or engine.encoder is None or not engine.encoder.has_text:
+        return 1.0
+    words = (TextPart("a photograph"),)
+    hits = engine.search(Query(texts=words, filter=filter_, k=FILTERED_K)).hits
+    right = sum(hit.record.id in expected for hit in hits)
+    return right / max(len(hits), min(FILTERED_K, len(expected)))
 
 
 def _all_records(engine: Engine) -> list[ImageRecord]:
