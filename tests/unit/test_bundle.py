@@ -72,8 +72,8 @@ def test_a_detector_has_a_fingerprint_of_its_files():
 
 
 def test_licence_lists_each_once():
-    parts = (LicencePart("a", "MIT"), LicencePart("b", "Apache-2.0"), LicencePart("c", "MIT"))
-    assert replace(BUNDLE, licences=parts).licence == "MIT AND Apache-2.0"
+    parts = (LicencePart("a", "MIT"), LicencePart("b", "Apache-2.0"), LicencePart("c", "MIT AND X"))
+    assert replace(BUNDLE, licences=parts).licence == "MIT AND Apache-2.0 AND X"
 
 
 def test_paths_are_resolved_against_the_folder():

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from lookalike.adapters.text_errors import corrupt, store_errors
+from lookalike.adapters.text_mirror import drop_with, is_read_only, mirror
 from lookalike.adapters.text_query import QueryCompiler
 from lookalike.adapters.text_schema import (
     FIELDS,
@@ -105,14 +106,19 @@ class TantivyTextIndex:
         for one that cannot be read or was written with another analysis: `wipe` it and build
         it again from the catalog.
         """
+        settings = settings or TextIndexSettings()
         if not (folder / _META).exists():
             if not is_writer:
                 raise IndexMissingError(f"there is no text index in {folder}")
             if folder.exists() and any(folder.glob("*.idx")):
                 raise corrupt(folder, f"{_META} is missing")
         with store_errors(folder, is_opening=True):
+            if not is_writer and is_read_only(folder):
+                index = cls(place := mirror(folder), is_writer=False, settings=settings)
+                drop_with(index, place)
+                return index
             folder.mkdir(parents=True, exist_ok=True)
-            return cls(folder, is_writer=is_writer, settings=settings or TextIndexSettings())
+            return cls(folder, is_writer=is_writer, settings=settings)
 
     @staticmethod
     def wipe(folder: Path) -> None:

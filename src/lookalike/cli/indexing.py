@@ -51,8 +51,10 @@ def index(
     from lookalike.domain.licences import normalise_licence
     from lookalike.engine.ingest import IngestOptions
     from lookalike.wiring.embedded import OpenOptions, open_index
-    from lookalike.wiring.sources import open_sources, ready_dim
+    from lookalike.wiring.sources import open_sources, ready_dim, require_folders
 
+    if watch:
+        require_folders(source)
     folder = index_folder(index)
     sources = open_sources(source, folder)
     options = OpenOptions(encoder=encoder, dim=ready_dim(sources), is_creating=True)

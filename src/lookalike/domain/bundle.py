@@ -135,7 +135,8 @@ class Bundle:
     @property
     def licence(self) -> str:
         """All licences, each once, in the order stated, joined as SPDX does."""
-        return " AND ".join(dict.fromkeys(part.licence for part in self.licences))
+        stated = (name for part in self.licences for name in part.licence.split(" AND "))
+        return " AND ".join(dict.fromkeys(stated))
 
     def path(self, relative: str) -> Path:
         """Give the place on disk of one of the bundle's files."""

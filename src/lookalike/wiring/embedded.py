@@ -21,6 +21,7 @@ from lookalike.adapters.filters_columns import ColumnsFilterIndex
 from lookalike.adapters.lock_file import WriterLock
 from lookalike.adapters.text_tantivy import TantivyTextIndex
 from lookalike.adapters.vectors_faiss import FaissVectorIndex
+from lookalike.adapters.vectors_matrix import HEADER_BYTES
 from lookalike.adapters.vectors_settings import VectorSettings
 from lookalike.domain.errors import (
     EncoderMismatchError,
@@ -204,6 +205,17 @@ def _limits(settings: Settings) -> DecodeLimits:
     )
 
 
+def _require_catalog(root: Path) -> None:
+    """Refuse to make a catalog where vectors are: it was lost, and they would be cut away."""
+    path = root / CATALOG
+    is_there = path.exists() and path.stat().st_size > 0
+    if not is_there and folder_bytes(root / "spaces") > HEADER_BYTES:
+        raise IndexCorruptError(
+            f"{path} is missing, though there are vectors beside it",
+            hint="restore it from a backup, or index the pictures into a new folder",
+        )
+
+
 class _Opener:
     """Opens sets of stores of one index folder."""
 
@@ -231,6 +243,8 @@ class _Opener:
     def open(self, *, is_writer: bool) -> Stores:
         """Open one set of stores."""
         root, space = self._root, self._manifest.space
+        if is_writer:
+            _require_catalog(root)
         with ExitStack() as opened:
             catalog = SqliteCatalog.open(root / CATALOG, is_writer=is_writer, clock=time.time)
             opened.callback(catalog.close)

@@ -67,9 +67,8 @@ def watch_sources(
     names: Sequence[str], index: str | os.PathLike[str], stop: threading.Event
 ) -> Iterator[list[PictureSource]]:
     """Yield what to index each time that something in the named folders changes."""
-    folders = [name for name in names if FolderSource.accepts(name)]
-    if len(folders) < len(names):
-        raise UsageError("only folders can be watched", hint="leave --watch out for other sources")
+    folders = list(names)
+    require_folders(folders)
     skip = (Path(index).expanduser().absolute(),)
     for batch in watch_folder(folders, stop, skip=skip):
         if batch.is_rescan_due:
@@ -82,6 +81,14 @@ def watch_sources(
             sources.append(_Gone(batch.deleted))
         if sources:
             yield sources
+
+
+def require_folders(names: Sequence[str]) -> None:
+    """Raise `UsageError` unless every name is a folder, which alone can be watched."""
+    for name in names:
+        if not FolderSource.accepts(name):
+            hint = "only folders can be watched: leave --watch out for other sources"
+            raise UsageError(f"{name} is no folder", hint=hint)
 
 
 class _Gone:
