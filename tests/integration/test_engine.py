@@ -88,8 +88,8 @@ def test_an_id_or_its_beginning_is_a_query(engine, pictures):
 def test_filters_are_exact_and_give_k(engine):
     only = Filter((one_of("color", "yellow"),))
     result = engine.search(Query(texts=(TextPart("black"),), filter=only, k=3))
-    assert names(result) and all(name.startswith("yellow") for name in names(result))
     assert len(result.hits) == 3
+    assert all(name.startswith("yellow") for name in names(result))
     listed = engine.search(Query(filter=only, k=10))
     assert listed.total == len(listed.hits) == 3
 
@@ -151,8 +151,8 @@ def test_changed_new_and_vanished_files(engine, pictures):
     result = engine.search(Query(texts=(TextPart("blue"),), k=3))
     assert "blue-0002.jpg" in names(result), "a vanished file's image stays until it is pruned"
     pruned = engine.index([FolderSource(pictures)], IngestOptions(is_pruning=True))
-    assert pruned.vanished == 0 or pruned.vanished == 1
-    assert len(engine) in {30, 31}
+    assert pruned.vanished == 1
+    assert len(engine) == 30
 
 
 def test_pruning_forgets_what_vanished(engine, pictures):
@@ -246,7 +246,8 @@ def test_another_process_sees_commits_without_reopening(tmp_path, pictures):
         assert names(reader.search(parse_query("green", k=2)))[0].startswith("green")
         image = reader.search(parse_query("green", k=1)).hits[0].record.id
         writer.remove([image])
-        assert image not in [hit.record.id for hit in reader.search(parse_query("green", k=30)).hits]
+        left = reader.search(parse_query("green", k=30)).hits
+        assert image not in [hit.record.id for hit in left]
 
 
 def test_many_threads_search_while_pictures_come_in(engine, tmp_path):

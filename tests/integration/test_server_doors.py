@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lookalike.domain.errors import StoreError, UsageError
-from lookalike.server.access_log import JsonFormatter
 from lookalike.server.app import create_app
 from lookalike.server.limits import RateLimit
 from lookalike.server.options import ServerSettings
+from lookalike.telemetry.logs import JsonFormatter
 from tests.integration.served import SmallWeb, open_toy, serve_toy
 from tests.toy import picture
 

@@ -366,7 +366,7 @@ def _failed(url: str, why: str) -> FetchError:
 
 
 def _blocked(url: str, why: str) -> FetchError:
-    hint = "private hosts can be allowed one by one in the settings"
+    hint = "name private hosts that may be asked in LOOKALIKE_ALLOW_HOSTS"
     return FetchError(reasons.BLOCKED_ADDRESS, f"{_shown(url)}: {why}", hint=hint)
 
 

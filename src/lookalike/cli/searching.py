@@ -166,6 +166,8 @@ def _answer(query: Query, ask: opt.Ask) -> None:
         is_explained=ask.is_explained,
     )
     with open_engine(ask.index) as engine:
+        if query.texts:
+            engine.warm()
         result = engine.search(query)
         if ask.sheet is not None:
             write_sheet(engine, [(result.query, result)], ask.sheet)

@@ -14,7 +14,6 @@ from lookalike.domain.images import ImageId, is_image_id
 from lookalike.engine.calibrating import calibrate
 from lookalike.engine.copies import CopySearch
 from lookalike.engine.decode_pool import DecodePool
-from lookalike.engine.decode_worker import answer as decode_here
 from lookalike.engine.following import Follower
 from lookalike.engine.ingest import IngestOptions, IngestRun, IngestTools
 from lookalike.engine.lease import WriterLease
@@ -24,8 +23,6 @@ from lookalike.engine.reports import Status
 from lookalike.engine.search import Searcher
 from lookalike.engine.stores import Stores
 from lookalike.engine.writer import Writer, thumbnail_key
-from lookalike.imaging.decode import DecodeLimits
-from lookalike.imaging.examine import ExaminePlan
 from lookalike.ranking.rrf import ReciprocalRankFusion
 
 if TYPE_CHECKING:
@@ -37,6 +34,7 @@ if TYPE_CHECKING:
     from lookalike.engine.copies import CopyPair
     from lookalike.engine.frames import DecodeAnswer, DecodeJob
     from lookalike.engine.reports import IngestReport, OnProgress
+    from lookalike.imaging.decode import DecodeLimits
     from lookalike.ports.encoder import Encoder
     from lookalike.ports.ranker import Ranker
     from lookalike.ports.source import Fetcher, PictureSource, SourceItem
@@ -52,6 +50,7 @@ class EngineParts:
     """What an engine is made of.
 
     `open_writer` waits at most so many seconds for the index's lock, and opens it for writing.
+    `limits` of None are the usual ones: a search by words loads nothing that decodes pictures.
     """
 
     location: str
@@ -62,7 +61,7 @@ class EngineParts:
     fetcher: Fetcher | None
     bytes_used: Callable[[], int]
     reports: Path | None = None
-    limits: DecodeLimits = DecodeLimits()  # noqa: RUF009 - frozen
+    limits: DecodeLimits | None = None
     decode_workers: int = 2
     search_threads: int = 8
     is_isolating_queries: bool = False
@@ -89,6 +88,7 @@ class Engine:
         self._parts = parts
         self._stores = parts.reader
         self._pool: DecodePool | None = None
+        self._is_closed = False
         self._pool_lock = threading.Lock()
         self._lease = WriterLease(self._open_writer, idle_s=parts.writer_idle_s)
         self._follower = Follower(parts.reader)
@@ -97,7 +97,7 @@ class Engine:
             decode=self._decode,
             fetcher=parts.fetcher,
             original=lambda image: self.original(image)[0],
-            max_bytes=parts.limits.max_bytes,
+            max_bytes=lambda: self._limits().max_bytes,
         )
         self._searcher = Searcher(
             self._stores,
@@ -145,6 +145,10 @@ class Engine:
         )
         return self._searcher.search(replace(query, images=images))
 
+    def warm(self) -> None:
+        """Load side by side what the first search by words needs, so that it waits for less."""
+        self._searcher.warm()
+
     def resolve(self, reference: str) -> ImageId:
         """Return the id that a full id or a unique beginning of one (4 digits or more) names."""
         wanted = reference.strip().lower()
@@ -184,7 +188,7 @@ class Engine:
 
     def original(self, image: ImageId) -> tuple[bytes, str]:
         """Return the bytes of the image's own file and their media type, if it is at hand."""
-        return read_original(self._stores, self.record(image), self._parts.limits.max_bytes)
+        return read_original(self._stores, self.record(image), self._limits().max_bytes)
 
     def copies(self, reference: str | None = None, *, strictness: str) -> Sequence[CopyPair]:
         """Return likely copies of one image, or every pair of the index."""
@@ -282,7 +286,10 @@ class Engine:
         )
 
     def close(self) -> None:
-        """Close the index; nothing that was acknowledged depends on it."""
+        """Close the index; nothing that was acknowledged depends on it. Again, it does nothing."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         self._searcher.close()
         self._encoder.close()
         self._lease.close()
@@ -316,16 +323,25 @@ class Engine:
             return  # a writer is at work, or nothing can be written here; reading goes on
         self._stores.texts.refresh()
 
+    def _limits(self) -> DecodeLimits:
+        from lookalike.imaging.decode import DecodeLimits
+
+        return self._parts.limits or DecodeLimits()
+
     def _tools(self, writer: Writer) -> IngestTools:
+        from lookalike.imaging.examine import ExaminePlan
+
         encoder = self._parts.encoder
         preprocess = encoder.preprocess if encoder is not None else None
-        plan = ExaminePlan(preprocess=preprocess, limits=self._parts.limits)
+        plan = ExaminePlan(preprocess=preprocess, limits=self._limits())
         fetcher = self._parts.fetcher
         return IngestTools(writer, encoder, self._decoders(), plan, fetcher, self._parts.clock)
 
     @contextmanager
     def _writing(self) -> Generator[Writer]:
         """Hold the index's lock for the length of a `with` block."""
+        if self._is_closed:
+            raise StoreError(f"{self.location} is closed", hint="open the index again")
         with self._lease.hold() as writer:
             yield writer
 
@@ -348,7 +364,9 @@ class Engine:
 
     def _decode(self, job: DecodeJob) -> DecodeAnswer:
         if not self._parts.is_isolating_queries:
-            return decode_here(job)
+            from lookalike.engine.decode_worker import answer
+
+            return answer(job)
         return self._decoders().submit(job).result()
 
 

@@ -45,6 +45,7 @@ TRANSIENT: Final = frozenset(
         reasons.DECODER_CRASHED,
         reasons.TOO_SLOW,
         reasons.BLOCKED,
+        reasons.BLOCKED_ADDRESS,
     }
 )
 """Refusals that may end differently next time, so that an unchanged source is tried again."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from lookalike.domain.answers import is_url
 from lookalike.domain.errors import NotFoundError
 from lookalike.domain.sources import path_of_uri
-from lookalike.engine.decode_worker import read_picture
 
 if TYPE_CHECKING:
     from lookalike.domain.images import ImageId, ImageRecord
@@ -26,6 +25,8 @@ def read_original(stores: Stores, record: ImageRecord, max_bytes: int) -> tuple[
     Raises:
         NotFoundError: neither is at hand.
     """
+    from lookalike.engine.decode_worker import read_picture
+
     media = f"image/{record.facts.format.lower()}"
     for source in record.sources:
         if is_url(source.uri) or source.is_vanished:

@@ -51,7 +51,7 @@ class QueryEncoder:
         decode: Callable[[DecodeJob], DecodeAnswer],
         fetcher: Fetcher | None,
         original: Callable[[ImageId], bytes],
-        max_bytes: int,
+        max_bytes: Callable[[], int],
     ) -> None:
         """Keep the tools; towers load with the first query that needs them."""
         self._encoder = encoder
@@ -67,6 +67,11 @@ class QueryEncoder:
     def has_text(self) -> bool:
         """Tell whether words can be encoded."""
         return self._encoder is not None and self._encoder.has_text
+
+    def warm(self) -> None:
+        """Load the text tower; what is wrong with it is told by the search that needs it."""
+        if self.has_text:
+            self._texts.submit("warm").exception()
 
     def load_images(self, query: Query) -> list[Pixels | None]:
         """Decode the query's pictures; None for one whose vector is in the index already."""
@@ -142,7 +147,7 @@ class QueryEncoder:
                 path=os.fsencode(os.path.expanduser(part.reference)),
                 preprocess=preprocess,
                 region=part.region,
-                max_bytes=self._max_bytes,
+                max_bytes=self._max_bytes(),
             )
         data = part.data
         if part.kind == "id":

@@ -93,6 +93,13 @@ class Searcher:
             explanation=self._explain(query, selection, page) if query.is_explained else {},
         )
 
+    def warm(self) -> None:
+        """Load the text tower in a thread, and meanwhile touch the vectors here."""
+        self._threads.submit(self._encoder.warm)
+        anything = np.eye(1, self._stores.vectors.dim, dtype=np.float32)
+        self._stores.vectors.search(anything, k=1, query_kind="text")
+        self._sample()
+
     def close(self) -> None:
         """End the threads."""
         self._threads.shutdown(wait=True, cancel_futures=True)

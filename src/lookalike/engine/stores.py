@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -39,9 +40,10 @@ class Stores:
     visible_rows: int = 0
 
     def close(self) -> None:
-        """Close every store."""
-        for store in (self.vectors, self.texts, self.filters, self.catalog):
-            store.close()
+        """Close every store, the catalog last; one that fails keeps no other open."""
+        with ExitStack() as closing:
+            for store in (self.catalog, self.filters, self.texts, self.vectors):
+                closing.callback(store.close)
 
 
 def replay(

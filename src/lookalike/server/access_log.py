@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import time
 import uuid
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from starlette.datastructures import Headers, MutableHeaders
+
+from lookalike.telemetry.logs import bind_request_id
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -48,12 +48,13 @@ class AccessLog:
             await send(message)
 
         began = time.perf_counter()
-        try:
-            await self._app(scope, receive, send_named)
-        finally:
-            self._record(scope, request_id, seen, time.perf_counter() - began)
+        with bind_request_id(request_id):
+            try:
+                await self._app(scope, receive, send_named)
+            finally:
+                self._record(scope, seen, time.perf_counter() - began)
 
-    def _record(self, scope: Scope, request_id: str, seen: dict[str, int], seconds: float) -> None:
+    def _record(self, scope: Scope, seen: dict[str, int], seconds: float) -> None:
         route = _route_of(scope)
         method = str(scope["method"])
         self._metrics.observe_request(
@@ -61,7 +62,6 @@ class AccessLog:
         )
         client = scope.get("client")
         fields = {
-            "request_id": request_id,
             "method": method,
             "path": scope["path"],
             "route": route,
@@ -74,23 +74,6 @@ class AccessLog:
 
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-
-
-class JsonFormatter(logging.Formatter):
-    """Writes a log record as one JSON object."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the line; `fields` of the record are laid beside its message."""
-        line: dict[str, Any] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        line.update(getattr(record, "fields", {}))
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=True, default=str)
 
 
 def _request_id(given: str) -> str:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from lookalike.server.access_log import JsonFormatter
 from lookalike.server.options import check_exposure
+from lookalike.telemetry.logs import JsonFormatter
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

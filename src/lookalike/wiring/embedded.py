@@ -33,7 +33,6 @@ from lookalike.domain.errors import (
 )
 from lookalike.engine.engine import Engine, EngineParts
 from lookalike.engine.stores import Stores
-from lookalike.imaging.decode import DecodeLimits
 from lookalike.settings import DEFAULT_BUNDLE, Settings, load_settings
 from lookalike.wiring.manifest import (
     FILE_NAME,
@@ -47,6 +46,7 @@ from lookalike.wiring.manifest import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from lookalike.imaging.decode import DecodeLimits
     from lookalike.ports.encoder import Encoder
     from lookalike.ports.source import Fetcher
 
@@ -196,7 +196,11 @@ def _encoder(manifest: Manifest, options: OpenOptions, settings: Settings) -> En
     return OnnxEncoder(bundle, threads=settings.threads)
 
 
-def _limits(settings: Settings) -> DecodeLimits:
+def _limits(settings: Settings) -> DecodeLimits | None:
+    if not settings.max_bytes and not settings.max_pixels:
+        return None  # the usual ones, without loading what decodes
+    from lookalike.imaging.decode import DecodeLimits
+
     usual = DecodeLimits()
     return replace(
         usual,

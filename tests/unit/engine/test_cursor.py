@@ -54,9 +54,7 @@ def test_any_text_is_read_or_refused(text):
 
 @given(st.binary(max_size=60), st.integers(0, 25))
 def test_damaged_cursors_are_refused_or_differ(noise, at):
-    whole = encode_cursor(
-        RankedCursor(np.arange(50), np.zeros(50, np.float32), 0, 50), OWNER
-    )
+    whole = encode_cursor(RankedCursor(np.arange(50), np.zeros(50, np.float32), 0, 50), OWNER)
     damaged = whole[:at] + noise.hex() + whole[at:]
     if damaged == whole:
         return

@@ -1,0 +1,48 @@
+"""The words under which a picture is found."""
+
+import pytest
+
+from lookalike.domain.images import DetectedObject, ImageFacts, ImageId, ImageRecord, Row, Source
+from lookalike.engine.documents import MOST_TEXT, document_of, path_words
+
+FACTS = ImageFacts(ImageId("0" * 32), 48, 36, 1000, "jpeg")
+
+
+@pytest.mark.parametrize(
+    ("uri", "words"),
+    [
+        ("/home/ann/Pictures/Lake Como/boats.jpg", "Pictures/Lake Como/boats.jpg"),
+        ("/boats.jpg", "boats.jpg"),
+        ("boats.jpg", "boats.jpg"),
+        ("C:\\Users\\ann\\boats.jpg", "Users/ann/boats.jpg"),
+        ("https://example.org/a/b/red%20boat.jpg?size=9#x", "a/b/red boat.jpg"),
+        ("https://example.org", ""),
+    ],
+)
+def test_the_last_names_of_a_path_are_words(uri, words):
+    assert path_words(uri) == words
+
+
+def test_each_kind_of_text_has_its_field():
+    sources = (
+        Source("/a/boat.jpg", caption="a boat", alt_text="boat"),
+        Source("/b/ship.jpg", caption="a boat", title="Ship", page_text="about ships"),
+    )
+    found = DetectedObject("boat", 0.9, (0.0, 0.0, 1.0, 1.0))
+    record = ImageRecord(Row(7), FACTS, sources, objects=(found, found), ocr_text="NO PARKING")
+    document = document_of(record)
+    assert document.row == 7
+    assert document.caption == "a boat", "the same caption counts once"
+    assert document.alt_text == "boat"
+    assert document.title == "Ship"
+    assert document.page_text == "about ships"
+    assert document.ocr_text == "NO PARKING"
+    assert document.labels == "boat boat"
+    assert document.path.splitlines() == ["a/boat.jpg", "b/ship.jpg"]
+
+
+def test_odd_and_endless_text_is_bounded():
+    sources = (Source("/a/caf\udce9.jpg", caption="word " * MOST_TEXT),)
+    document = document_of(ImageRecord(Row(0), FACTS, sources))
+    assert len(document.caption) == MOST_TEXT
+    assert document.path.encode("utf-8")
