@@ -167,7 +167,7 @@ def _answer(query: Query, ask: opt.Ask) -> None:
     )
     with open_engine(ask.index) as engine:
         if query.texts:
-            engine.warm()
+            engine.preload()
         result = engine.search(query)
         if ask.sheet is not None:
             write_sheet(engine, [(result.query, result)], ask.sheet)

@@ -145,9 +145,9 @@ class Engine:
         )
         return self._searcher.search(replace(query, images=images))
 
-    def warm(self) -> None:
-        """Load side by side what the first search by words needs, so that it waits for less."""
-        self._searcher.warm()
+    def preload(self) -> None:
+        """Load side by side what one search by words needs, so that it waits for less."""
+        self._searcher.preload()
 
     def resolve(self, reference: str) -> ImageId:
         """Return the id that a full id or a unique beginning of one (4 digits or more) names."""

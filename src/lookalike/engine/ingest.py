@@ -38,6 +38,9 @@ BATCH: Final = 64
 BATCH_WAIT_S: Final = 1.0
 """After so long, a smaller batch is committed."""
 
+TICK_S: Final = 0.25
+"""How often progress is told, and how soon an idle run tends to its last writes."""
+
 MOST_PENDING: Final = 512
 """Merged sources and refusals that wait for a commit at the most."""
 
@@ -93,6 +96,7 @@ class IngestRun:
         self._ids: list[ImageId] = []
         self._total: int | None = None
         self._began = time.monotonic()
+        self._told = 0.0
 
     def run(self, sources: Sequence[PictureSource]) -> IngestReport:
         """Index the sources and return what was done; what a stop leaves, a re-run continues."""
@@ -123,10 +127,15 @@ class IngestRun:
             self._stages,
         )  # fmt: skip
         stop = self._options.stop
-        for judged in read_ahead(intake.judge(source, seen), most=2 * BATCH, stop=stop):
-            self._take(judged)
+        judging = intake.judge(source, seen)
+        for judged in read_ahead(judging, most=2 * BATCH, stop=stop, tick_s=TICK_S):
+            if judged is not None:
+                self._take(judged)
+            else:
+                saver.put(WriteBatch())  # nothing comes: time to make the last writes searchable
             if self._pending.is_due():
                 self._save(saver)
+            self._progress(is_due=time.monotonic() - self._told >= TICK_S)
         if source.prefix is not None and seen is not None and not stop.is_set():
             self._save(saver)
             saver.drain()
@@ -181,7 +190,6 @@ class IngestRun:
         )
         if batch:
             saver.put(batch)
-        self._progress()
 
     def _write(self, batch: WriteBatch) -> None:
         with self._stages.stage("write", items=len(batch.images)):
@@ -210,9 +218,10 @@ class IngestRun:
             some = gone[at : at + MOST_PENDING]
             saver.put(WriteBatch(forgotten=some) if is_pruning else WriteBatch(vanished=some))
 
-    def _progress(self) -> None:
-        if self._on_progress is None:
+    def _progress(self, *, is_due: bool = True) -> None:
+        if self._on_progress is None or not is_due:
             return
+        self._told = time.monotonic()
         seconds = time.monotonic() - self._began
         self._on_progress(
             IngestProgress(

@@ -68,7 +68,7 @@ class QueryEncoder:
         """Tell whether words can be encoded."""
         return self._encoder is not None and self._encoder.has_text
 
-    def warm(self) -> None:
+    def preload(self) -> None:
         """Load the text tower; what is wrong with it is told by the search that needs it."""
         if self.has_text:
             self._texts.submit("warm").exception()

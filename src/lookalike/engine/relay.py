@@ -21,10 +21,13 @@ class _Failed:
         self.error = error
 
 
-def read_ahead(items: Iterator[Item], *, most: int, stop: threading.Event) -> Iterator[Item]:
+def read_ahead(
+    items: Iterator[Item], *, most: int, stop: threading.Event, tick_s: float
+) -> Iterator[Item | None]:
     """Yield items that a thread takes ahead, at most `most`; what it raises is raised here.
 
-    When `stop` is set the thread takes no more, and what it holds is still yielded.
+    While nothing comes, None is yielded every `tick_s` seconds, so that the reader can tend to
+    other things. When `stop` is set the thread takes no more; what it holds is still yielded.
     """
     ready: queue.Queue[Item | _Failed | None] = queue.Queue(maxsize=most)
     is_over = threading.Event()
@@ -50,7 +53,14 @@ def read_ahead(items: Iterator[Item], *, most: int, stop: threading.Event) -> It
     thread = threading.Thread(target=take, name="ingest-read", daemon=True)
     thread.start()
     try:
-        while (item := ready.get()) is not None:
+        while True:
+            try:
+                item = ready.get(timeout=tick_s)
+            except queue.Empty:
+                yield None
+                continue
+            if item is None:
+                return
             if isinstance(item, _Failed):
                 raise item.error
             yield item

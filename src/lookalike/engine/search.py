@@ -93,9 +93,9 @@ class Searcher:
             explanation=self._explain(query, selection, page) if query.is_explained else {},
         )
 
-    def warm(self) -> None:
+    def preload(self) -> None:
         """Load the text tower in a thread, and meanwhile touch the vectors here."""
-        self._threads.submit(self._encoder.warm)
+        self._threads.submit(self._encoder.preload)
         anything = np.eye(1, self._stores.vectors.dim, dtype=np.float32)
         self._stores.vectors.search(anything, k=1, query_kind="text")
         self._sample()

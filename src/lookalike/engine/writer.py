@@ -92,7 +92,13 @@ class Writer:
         return self._stores
 
     def write(self, batch: WriteBatch) -> None:
-        """Write a batch; what it holds is acknowledged when this returns."""
+        """Write a batch; what it holds is acknowledged when this returns.
+
+        An empty one only makes what was written before searchable by words.
+        """
+        if not batch:
+            self.flush()
+            return
         stores = self._stores
         first = stores.catalog.state().rows
         total = first + len(batch.images)

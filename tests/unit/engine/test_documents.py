@@ -11,7 +11,7 @@ FACTS = ImageFacts(ImageId("0" * 32), 48, 36, 1000, "jpeg")
 @pytest.mark.parametrize(
     ("uri", "words"),
     [
-        ("/home/ann/Pictures/Lake Como/boats.jpg", "Pictures/Lake Como/boats.jpg"),
+        ("/disk/ann/Pictures/Lake Como/boats.jpg", "Pictures/Lake Como/boats.jpg"),
         ("/boats.jpg", "boats.jpg"),
         ("boats.jpg", "boats.jpg"),
         ("C:\\Users\\ann\\boats.jpg", "Users/ann/boats.jpg"),

@@ -18,7 +18,7 @@ def test_reads_ahead_in_order_and_bounded():
 
     stop = threading.Event()
     seen = []
-    for item in read_ahead(items(), most=10, stop=stop):
+    for item in read_ahead(items(), most=10, stop=stop, tick_s=5):
         seen.append(item)
         assert len(taken) - len(seen) <= 12
     assert seen == list(range(200))
@@ -29,7 +29,7 @@ def test_what_the_source_raises_is_raised_to_the_reader():
         yield 1
         raise OSError("gone")
 
-    reader = read_ahead(items(), most=4, stop=threading.Event())
+    reader = read_ahead(items(), most=4, stop=threading.Event(), tick_s=5)
     assert next(reader) == 1
     with pytest.raises(OSError, match="gone"):
         next(reader)
@@ -45,7 +45,7 @@ def test_a_stop_ends_the_reading():
             i += 1
 
     seen = []
-    for item in read_ahead(items(), most=4, stop=stop):
+    for item in read_ahead(items(), most=4, stop=stop, tick_s=5):
         seen.append(item)
         if item == 50:
             stop.set()
@@ -58,10 +58,27 @@ def test_a_reader_that_leaves_ends_the_thread():
             yield 1
 
     before = threading.active_count()
-    reader = read_ahead(items(), most=4, stop=threading.Event())
+    reader = read_ahead(items(), most=4, stop=threading.Event(), tick_s=5)
     next(reader)
     reader.close()
     assert threading.active_count() == before
+
+
+def test_while_nothing_comes_it_ticks():
+    more = threading.Event()
+
+    def items():
+        yield 1
+        assert more.wait(10)
+        yield 2
+
+    seen = []
+    for item in read_ahead(items(), most=4, stop=threading.Event(), tick_s=0.01):
+        seen.append(item)
+        if item is None:
+            more.set()
+    assert [item for item in seen if item is not None] == [1, 2]
+    assert None in seen
 
 
 def test_writes_behind_in_order():
