@@ -265,13 +265,15 @@ def test_suggestions_are_frequent_terms_with_the_prefix(index: TextIndex) -> Non
 
 def test_matched_terms_say_where(index: TextIndex) -> None:
     match = TextMatch(words="the dogs on a beach", phrases=("red ball",))
-    assert set(index.matched_terms(match, 1)) == {
+    one, three, unknown = index.matched_terms(match, np.array([1, 3, 77], np.int64))
+    assert set(one) == {
         "caption:dogs",
         "labels:dogs",
         'caption:"red ball"',
     }
-    assert set(index.matched_terms(match, 3)) == {"page_text:dogs", "page_text:beach"}
-    assert index.matched_terms(match, 77) == ()
+    assert set(three) == {"page_text:dogs", "page_text:beach"}
+    assert unknown == ()
+    assert list(index.matched_terms(match, np.empty(0, np.int64))) == []
 
 
 TEXTS = st.text(max_size=30)

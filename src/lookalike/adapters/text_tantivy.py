@@ -233,16 +233,20 @@ class TantivyTextIndex:
             words = self._vocabulary().completions(terms[0], limit=limit)
         return tuple(kept + word for word in words)
 
-    def matched_terms(self, match: TextMatch, row: int) -> Sequence[str]:
-        """Return `field:term` for each query term that a row holds, for explanations."""
-        if not match or row < 0:
-            return ()
-        with store_errors(self._folder):
-            return tuple(
-                name
-                for name, query in self._compiler.explained(match)
-                if self._view.searcher.search(self._compiler.among(query, [row]), 1).hits
-            )
+    def matched_terms(self, match: TextMatch, rows: RowArray) -> Sequence[tuple[str, ...]]:
+        """Return, for each of `(n,)` rows, `field:term` for each query term that it holds.
+
+        One search a term and field over all the rows, whatever their number.
+        """
+        wanted = [int(row) for row in rows if row >= 0]
+        held: dict[int, list[str]] = {int(row): [] for row in rows}
+        if match and wanted:
+            with store_errors(self._folder):
+                for name, query in self._compiler.explained(match):
+                    found, _ = self._fetch(self._compiler.among(query, wanted), len(wanted))
+                    for row in found.tolist():
+                        held[row].append(name)
+        return [tuple(held[int(row)]) for row in rows]
 
     def optimize(self) -> None:
         """Wait for the merges that Tantivy's log merge policy finds due, and free their files."""

@@ -74,7 +74,8 @@ class Gatherer:
         matched = _wait(words, deadline, "text", gathered.degraded)
         if found is not None:
             gathered.vector = found.vector
-        self._complete(query, found, matched, gathered)
+        with watch.stage("complete"):
+            self._complete(query, found, matched, gathered)
         return gathered
 
     def features(

@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 from lookalike.domain import reasons
+from lookalike.domain.bundle import Preprocess
 from lookalike.domain.errors import ImageError
 from lookalike.engine.frames import DecodeAnswer, DecodeJob
 
@@ -77,6 +78,11 @@ class DecodePool:
     def window(self) -> int:
         """How many jobs keep every process busy."""
         return self._workers * (DEPTH + 2)
+
+    def warm(self) -> None:
+        """Start the processes, so that the first picture need not wait for one."""
+        for _ in range(self._workers):
+            self.submit(DecodeJob(data=b"", preprocess=Preprocess(size=1)))
 
     def submit(self, job: DecodeJob) -> Future[DecodeAnswer]:
         """Queue a job and return the promise of its answer."""

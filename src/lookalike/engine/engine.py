@@ -262,6 +262,8 @@ class Engine:
     def warm(self) -> None:
         """Load what the first searches would load: the vectors' segments and the text tower."""
         self._stores.vectors.warm()
+        if self._parts.is_isolating_queries:
+            self._decoders().warm()
         if self._parts.encoder is not None and self._parts.encoder.has_text:
             self._parts.encoder.encode_texts(["warm"])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
     from lookalike.domain.arrays import Pixels, RowArray
     from lookalike.domain.hits import Selection
-    from lookalike.domain.images import ImageRecord
     from lookalike.domain.queries import Query
     from lookalike.engine.query_vectors import QueryEncoder, QueryVector
     from lookalike.engine.stores import Stores
@@ -183,29 +183,28 @@ class Searcher:
     def _hits(self, query: Query, page: _Page) -> Sequence[Hit]:
         records = self._stores.catalog.records([int(row) for row in page.rows])
         relevance = self._relevance(page)
+        why = self._why(query, page)
         hits: list[Hit] = []
         for at, record in enumerate(records):
             if record is None:
                 continue  # removed since the ranking was frozen
-            parts = {name: float(values[at]) for name, values in page.features.items()}
             hits.append(
                 Hit(
                     record=record,
                     score=float(page.scores[at]),
                     relevance=float(relevance[at]),
-                    parts=parts,
-                    why=self._why(query, record, parts),
+                    parts={name: float(values[at]) for name, values in page.features.items()},
+                    why=why[at],
                     copies=max(0, sum(not source.is_vanished for source in record.sources) - 1),
                 )
             )
         return hits
 
-    def _why(
-        self, query: Query, record: ImageRecord, parts: Mapping[str, float]
-    ) -> tuple[str, ...]:
-        if not query.match or parts.get("bm25", 0.0) <= 0:
-            return ()
-        return tuple(self._stores.texts.matched_terms(query.match, record.row))
+    def _why(self, query: Query, page: _Page) -> Sequence[tuple[str, ...]]:
+        """Return the matched terms of each row; none where words were not asked or not found."""
+        if not query.match or "bm25" not in page.features:
+            return [()] * len(page.rows)
+        return self._stores.texts.matched_terms(query.match, page.rows)
 
     def _relevance(self, page: _Page) -> NDArray[np.float32]:
         cosines = page.features.get("cosine")
@@ -220,8 +219,9 @@ class Searcher:
             return self._background[1]
         if rows < LEAST_SAMPLE:
             return Background(np.empty((0, self._stores.vectors.dim), dtype=np.float32))
-        chosen = np.random.default_rng(0).choice(rows, min(rows, BACKGROUND_SIZE), replace=False)
-        vectors = self._stores.vectors.fetch(np.sort(chosen).astype(np.int64))
+        wanted = min(rows, BACKGROUND_SIZE)
+        chosen = sorted(random.Random(0).sample(range(rows), wanted))  # noqa: S311 - no secret
+        vectors = self._stores.vectors.fetch(np.asarray(chosen, dtype=np.int64))
         background = Background(vectors[np.any(vectors, axis=1)])
         self._background = (rows, background)
         return background

@@ -82,8 +82,8 @@ class TextIndex(Protocol):
         """Return frequent terms of the index that begin with `prefix`."""
         ...
 
-    def matched_terms(self, match: TextMatch, row: int) -> Sequence[str]:
-        """Return `field:term` for each query term that a row holds, for explanations."""
+    def matched_terms(self, match: TextMatch, rows: RowArray) -> Sequence[tuple[str, ...]]:
+        """Return, for each of `(n,)` rows, `field:term` for each query term that it holds."""
         ...
 
     def optimize(self) -> None:
