@@ -21,9 +21,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+import material
 import numpy as np
 
-import material
 from lookalike.evaluation.reports import Table
 
 LIBRARIES = "import numpy, onnxruntime, tokenizers, faiss, tantivy, sqlite3"
@@ -51,7 +51,9 @@ def run(command: list[str], environment: dict[str, str]) -> tuple[float, float, 
     return wall, cpu, done.stdout
 
 
-def repeated(name: str, command: list[str], environment: dict[str, str], repeats: int) -> dict[str, Any]:
+def repeated(
+    name: str, command: list[str], environment: dict[str, str], repeats: int
+) -> dict[str, Any]:
     """Run a command once for the caches, then `repeats` times."""
     run(command, environment)
     found = [run(command, environment) for _ in range(repeats)]
@@ -106,7 +108,8 @@ def main() -> None:
         }.items():
             lines.append(repeated(name, command, environment, chosen.repeats))
         for size, folder in folders.items():
-            command = [python, "-m", "lookalike", "search", chosen.query, "--json", "-i", str(folder)]
+            words = ["search", chosen.query, "--json", "-i", str(folder)]
+            command = [python, "-m", "lookalike", *words]
             line = repeated(f"search, {size:,} images", command, environment, chosen.repeats)
             line["images"] = size
             line["inside_ms"] = json.loads(line["last"])["timings_ms"]

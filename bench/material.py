@@ -50,7 +50,8 @@ SUBJECTS = (
 )  # fmt: skip
 DOINGS = (
     "standing", "running", "resting", "shown from above", "seen up close", "in black and white",
-    "covered in snow", "with a yellow ball", "with an umbrella", "next to a bench", "behind a fence",
+    "covered in snow", "with a yellow ball", "with an umbrella", "next to a bench",
+    "behind a fence",
     "under a blue sky", "in the evening light", "holding a kite", "beside a parked truck",
 )  # fmt: skip
 PLACES = (
@@ -110,15 +111,16 @@ def read_captions(path: Path | None) -> list[str]:
         made = [f"{s} {d} {p}" for s in SUBJECTS for d in DOINGS for p in PLACES]
         random.Random(SEED).shuffle(made)
         return made
-    opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open()
-    with opened as lines:
-        found = [text.strip() for line in lines for text in json.loads(line).get("captions", ())]
+    data = path.read_bytes()
+    text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
+    lines = [json.loads(line) for line in text.splitlines()]
+    found = [caption.strip() for line in lines for caption in line.get("captions", ())]
     random.Random(SEED).shuffle(found)
     return found
 
 
 def mixed_vectors(bases: np.ndarray, count: int, seed: int = SEED) -> Iterator[np.ndarray]:
-    """Yield `count` unit vectors: the bases, then two bases mixed with a little noise, in blocks."""
+    """Yield `count` unit vectors: the bases, then mixed ones with a little noise."""
     rng = np.random.default_rng(seed)
     yield from np.array_split(bases[:count], max(1, len(bases[:count]) // 1000))
     left = count - len(bases[:count])
@@ -222,7 +224,7 @@ def base_vectors(options: Any) -> np.ndarray:
 
 
 def ready_index(options: Any, size: int) -> tuple[Path, dict[str, float]]:
-    """Return an index of `size` ready vectors below `options.work`, made now or by an earlier run."""
+    """Return an index of `size` ready vectors below `options.work`, made now or earlier."""
     folder = options.work / f"vectors-{size}.index"
     note = folder.with_suffix(".json")
     if note.exists() and folder.is_dir():
@@ -270,7 +272,8 @@ def serving(index: Path, **environment: str) -> Generator[tuple[str, int]]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "lookalike", "serve", "--index", str(index), "--port", str(port)]
+    words = ["serve", "--index", str(index), "--port", str(port)]
+    command = [sys.executable, "-m", "lookalike", *words]
     process = subprocess.Popen(
         command, env={**os.environ, **environment}, stderr=subprocess.DEVNULL
     )
@@ -306,6 +309,7 @@ def form(data: bytes) -> tuple[bytes, dict[str, str]]:
 
 def commit() -> str:
     """Return the revision at hand; a `+` says that files differ from it."""
+
     def git(*words: str) -> str:
         run = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
         return run.stdout.strip()

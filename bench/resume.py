@@ -104,7 +104,7 @@ def resident_mb(pid: int) -> float:
 
 def images(index: Path) -> int:
     """Return how many images are acknowledged."""
-    import sqlite3  # noqa: PLC0415 - looked at from outside, as another program would
+    import sqlite3
 
     try:
         with sqlite3.connect(f"file:{index / 'catalog.sqlite'}?mode=ro", uri=True) as catalog:

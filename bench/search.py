@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import material
 import numpy as np
 
-import material
 from lookalike.evaluation.reports import Table
 from lookalike.settings import Settings
 from lookalike.wiring.embedded import OpenOptions, open_index
@@ -69,7 +69,7 @@ def _read(server: http.client.HTTPConnection) -> dict[str, Any]:
 
 
 def measure(address: str, pid: int, asks: Sequence[Ask], clients: int) -> dict[str, Any]:
-    """Ask everything, `clients` at once; return milliseconds as a client sees them, by stage too."""
+    """Ask everything, `clients` at once; return what a client waits, and what each stage took."""
     host = address.removeprefix("http://")
 
     def work(part: Sequence[Ask]) -> list[tuple[float, dict[str, float], int]]:
@@ -85,7 +85,8 @@ def measure(address: str, pid: int, asks: Sequence[Ask], clients: int) -> dict[s
 
     cpu, began = material.process_usage(pid)[0], time.perf_counter()
     with ThreadPoolExecutor(clients) as threads:
-        done = [one for part in threads.map(work, [asks[i::clients] for i in range(clients)]) for one in part]
+        parts = [asks[client::clients] for client in range(clients)]
+        done = [one for part in threads.map(work, parts) for one in part]
     seconds = time.perf_counter() - began
     cpu = material.process_usage(pid)[0] - cpu
     names = sorted({name for _, stages, _ in done for name in stages})
@@ -96,7 +97,8 @@ def measure(address: str, pid: int, asks: Sequence[Ask], clients: int) -> dict[s
         "cpu_ms": 1e3 * cpu / len(done),
         "hits": sum(hits for _, _, hits in done) / len(done),
         "stages_p50_ms": {
-            name: float(np.median([stages.get(name, 0.0) for _, stages, _ in done])) for name in names
+            name: float(np.median([stages.get(name, 0.0) for _, stages, _ in done]))
+            for name in names
         },
         "load": os.getloadavg()[0],
     }
@@ -184,13 +186,13 @@ def measure_peers(index: Path, ask: Questions, count: int) -> list[dict[str, Any
         words = ask.words(count)
         queries = engine.encoder.encode_texts(words)
         ours = [
-            _timed("ours: BM25 alone", words, lambda w: engine.stores.texts.search(_match(w), k=200)),
+            _timed("ours: BM25", words, lambda w: engine.stores.texts.search(_match(w), k=200)),
             _timed(
-                "ours: vectors alone",
+                "ours: vectors",
                 queries,
                 lambda q: engine.stores.vectors.search(q[None], k=200, query_kind="text"),
             ),
-            _timed("ours: encoding of words", words, lambda w: engine.encoder.encode_texts([w])),
+            _timed("ours: text encoder", words, lambda w: engine.encoder.encode_texts([w])),
         ]
     return [*ours, *_fts5(captions, words), *_graphs(vectors, queries)]
 
@@ -201,7 +203,9 @@ def _match(words: str) -> Any:
     return TextMatch(words=words)
 
 
-def _timed(name: str, queries: Sequence[Any], search: Callable[[Any], Any], **facts: Any) -> dict[str, Any]:
+def _timed(
+    name: str, queries: Sequence[Any], search: Callable[[Any], Any], **facts: Any
+) -> dict[str, Any]:
     for query in queries[:5]:
         search(query)
     times, cpu = [], time.process_time()
@@ -217,7 +221,9 @@ def _timed(name: str, queries: Sequence[Any], search: Callable[[Any], Any], **fa
 
 def _fts5(captions: Sequence[str], words: Sequence[str]) -> list[dict[str, Any]]:
     base = sqlite3.connect(":memory:")
-    base.execute("CREATE VIRTUAL TABLE docs USING fts5(text, content='', tokenize='porter unicode61')")
+    base.execute(
+        "CREATE VIRTUAL TABLE docs USING fts5(text, content='', tokenize='porter unicode61')"
+    )
     began = time.perf_counter()
     base.executemany("INSERT INTO docs(rowid, text) VALUES (?, ?)", enumerate(captions))
     base.commit()
@@ -289,10 +295,10 @@ def report(
     built: list[dict[str, float]],
 ) -> None:
     """Write the figures."""
-    stages = ("decode", "filter", "encode", "ann", "bm25", "rank", "records", "total")
+    stages = ("decode", "filter", "encode", "ann", "bm25", "complete", "rank", "records", "total")
     tables = {
         "server": Table(
-            ("images", "query", "clients", "p50 ms", "p99 ms", "queries/s", "server CPU ms", "load"),
+            ("images", "query", "clients", "p50 ms", "p99 ms", "queries/s", "CPU ms", "load"),
             [
                 (s["images"], s["what"], s["clients"], s["p50_ms"], s["p99_ms"], s["per_s"],
                  s["cpu_ms"], s["load"])

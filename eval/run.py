@@ -22,7 +22,7 @@ DATASETS = (
 
 def main() -> int:
     """Measure each dataset that is there, and return how many are missing."""
-    if len(sys.argv) != 2:  # noqa: PLR2004 - the program and one folder
+    if len(sys.argv) != 2:
         print(__doc__)
         return 2
     data = Path(sys.argv[1])

@@ -1,10 +1,10 @@
 """Lookalike: search pictures by words and by picture.
 
-    import lookalike
+import lookalike
 
-    with lookalike.open("my.index", create=True) as ix:
-        ix.index("~/Pictures")
-        ix.search("a dog on a beach", color="blue")
+with lookalike.open("my.index", create=True) as ix:
+    ix.index("~/Pictures")
+    ix.search("a dog on a beach", color="blue")
 """
 
 from __future__ import annotations

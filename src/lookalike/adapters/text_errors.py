@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from lookalike.domain.errors import (
     DiskFullError,
@@ -15,6 +16,12 @@ from lookalike.domain.errors import (
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+_KILLED: Final = "index writer was killed"
+"""What Tantivy says when a thread of its own met an error, which it keeps to itself."""
+
+_LEAST_FREE_BYTES: Final = 16 << 20
 
 
 def corrupt(folder: Path, reason: str) -> IndexCorruptError:
@@ -40,8 +47,11 @@ def store_errors(folder: Path, *, is_opening: bool = False) -> Generator[None]:
 
 def _translated(error: Exception, folder: Path, *, is_opening: bool) -> StoreError:
     text = str(error)
-    if "No space left" in text or "StorageFull" in text or "os error 28" in text:
-        return DiskFullError(f"no space is left for the text index in {folder}")
+    is_full = "No space left" in text or "StorageFull" in text or "os error 28" in text
+    if is_full or (_KILLED in text and shutil.disk_usage(folder).free < _LEAST_FREE_BYTES):
+        return DiskFullError(
+            f"no space is left for the text index in {folder}", hint="free some space and go on"
+        )
     if "LockBusy" in text:
         return IndexLockedError(f"another process is writing to {folder}")
     if is_opening or "Data corrupt" in text or "FileDoesNotExist" in text:

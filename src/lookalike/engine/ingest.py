@@ -103,7 +103,8 @@ class IngestRun:
         self._began = time.monotonic()
         counts = [source.count() for source in sources]
         self._total = None if None in counts else sum(count or 0 for count in counts)
-        saver = WriteBehind(self._write, most=2)
+        # A slow source must not keep the words of what is committed out of the text index.
+        saver = WriteBehind(self._write, most=2, on_idle=self._tools.writer.flush)
         try:
             for source in sources:
                 self._run_source(source, saver)

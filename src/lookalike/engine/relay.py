@@ -72,12 +72,22 @@ def read_ahead(
 class WriteBehind(Generic[Item]):
     """A thread that handles items in order while the next are made; at most `most` wait.
 
-    After a failure nothing more is handled, and the failure is raised to the caller.
+    After a failure nothing more is handled, and the failure is raised to the caller. `on_idle`
+    is called in the same thread whenever nothing has come for `idle_s`.
     """
 
-    def __init__(self, handle: Callable[[Item], None], *, most: int) -> None:
+    def __init__(
+        self,
+        handle: Callable[[Item], None],
+        *,
+        most: int,
+        on_idle: Callable[[], None] | None = None,
+        idle_s: float = 0.5,
+    ) -> None:
         """Start the thread."""
         self._handle = handle
+        self._on_idle = on_idle
+        self._idle_s = idle_s if on_idle is not None else None
         self._failure: BaseException | None = None
         self._waiting: queue.Queue[Item | None] = queue.Queue(maxsize=most)
         self._thread = threading.Thread(target=self._work, name="ingest-write", daemon=True)
@@ -103,12 +113,22 @@ class WriteBehind(Generic[Item]):
             raise self._failure
 
     def _work(self) -> None:
-        while (item := self._waiting.get()) is not None:
+        while True:
             try:
-                if self._failure is None:
-                    self._handle(item)
-            except BaseException as error:  # noqa: BLE001 - raised again by put or drain
-                self._failure = error
-            finally:
-                self._waiting.task_done()
-        self._waiting.task_done()
+                item = self._waiting.get(timeout=self._idle_s)
+            except queue.Empty:
+                self._guarded(self._on_idle)
+                continue
+            if item is not None:
+                self._guarded(self._handle, item)
+            self._waiting.task_done()
+            if item is None:
+                return
+
+    def _guarded(self, call: Callable[..., None] | None, *items: Item) -> None:
+        if call is None or self._failure is not None:
+            return
+        try:
+            call(*items)
+        except BaseException as error:  # noqa: BLE001 - raised again by put or drain
+            self._failure = error
