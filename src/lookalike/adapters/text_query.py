@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from lookalike.adapters.text_schema import FIELDS, ROW, Analysis, TextIndexSettings, stem_field
@@ -57,16 +57,32 @@ class QueryCompiler:
 
     def among(self, query: tantivy.Query, rows: Iterable[int]) -> tantivy.Query:
         """Return `query` narrowed to the rows, its scores unchanged."""
-        kinds, occur = self._tantivy.Query, self._tantivy.Occur
-        return kinds.boolean_query(
-            [(occur.Must, query), (occur.Must, kinds.const_score_query(self.any_of(rows), 0.0))]
-        )
+        return self.narrowed(query, self.scoreless(rows))
 
-    def explained(self, match: TextMatch) -> list[tuple[str, tantivy.Query]]:
-        """Return a name `field:term` and a query for each thing that could match."""
+    def scoreless(self, rows: Iterable[int]) -> tantivy.Query:
+        """Return the query of the rows that adds nothing to a score."""
+        return self._tantivy.Query.const_score_query(self.any_of(rows), 0.0)
+
+    def narrowed(self, query: tantivy.Query, rows: tantivy.Query) -> tantivy.Query:
+        """Return `query` where `rows` matches too."""
+        must = self._tantivy.Occur.Must
+        return self._tantivy.Query.boolean_query([(must, query), (must, rows)])
+
+    def explained(
+        self, match: TextMatch, doc_freq: Callable[[str, str], int]
+    ) -> list[tuple[str, tantivy.Query]]:
+        """Return a name `field:term` and a query for each thing that could match.
+
+        `doc_freq` counts the documents that hold an analysed term in an index field.
+        """
         named: list[tuple[str, tantivy.Query]] = []
         for term in self._analysis.query_terms(match.words):
-            named += [(f"{name}:{term}", self._either(name, term)) for name in FIELDS]
+            stem = self._analysis.stem(term)
+            named += [
+                (f"{name}:{term}", self._either(name, term))
+                for name in FIELDS
+                if doc_freq(name, term) or doc_freq(stem_field(name), stem)
+            ]
         for phrases, fields in ((match.phrases, FIELDS), (match.ocr_phrases, ("ocr_text",))):
             for terms in self._analysed(phrases):
                 shown = terms[0] if len(terms) == 1 else f'"{" ".join(terms)}"'

@@ -242,8 +242,9 @@ class TantivyTextIndex:
         held: dict[int, list[str]] = {int(row): [] for row in rows}
         if match and wanted:
             with store_errors(self._folder):
-                for name, query in self._compiler.explained(match):
-                    found, _ = self._fetch(self._compiler.among(query, wanted), len(wanted))
+                among, doc_freq = self._compiler.scoreless(wanted), self._view.searcher.doc_freq
+                for name, query in self._compiler.explained(match, doc_freq):
+                    found, _ = self._fetch(self._compiler.narrowed(query, among), len(wanted))
                     for row in found.tolist():
                         held[row].append(name)
         return [tuple(held[int(row)]) for row in rows]
