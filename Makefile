@@ -35,8 +35,8 @@ fix: $(RUNTIME) $(DEV) ## Apply the automatic fixes, and write the generated doc
 	$(BIN)/python -m tools.decisions --write
 	$(BIN)/python -m tools.figures --write
 
-bench: $(RUNTIME) $(DEV) $(BENCH) ## Measure speed beside the peers (writes bench/*.json)
-	@set -e; for script in bench/*.py; do echo "── $$script"; $(BIN)/python "$$script"; done
+bench: $(RUNTIME) $(DEV) $(BENCH) ## Measure speed beside the peers (writes bench/results)
+	$(BIN)/python bench/run.py
 
 eval: $(RUNTIME) $(DEV) ## Measure quality on the datasets in DATA=folder (writes eval)
 	@test -n "$(DATA)" || { echo "Say where the datasets are: make eval DATA=folder (docs/evaluation.md)"; exit 2; }

@@ -1,6 +1,6 @@
 """Milliseconds of CPU that a picture takes from its bytes to everything read off it, by stage.
 
-    python bench/decode.py [--out bench/decode.json] [--repeats 200]
+    python bench/decode.py [--out bench/results/decode.json] [--repeats 200]
 
 Pictures are made by code from a seed. `imagehash` and Pillow alone stand beside in the same
 run, where they do the same work.
@@ -111,7 +111,7 @@ def commit() -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "decode.json")
     parser.add_argument("--repeats", type=int, default=200)
     options = parser.parse_args()
     files = {

@@ -55,6 +55,7 @@ def programs(chosen: argparse.Namespace) -> dict[str, list[str]]:
         "search": indexed,
         "cold_start": indexed,
         "freshness": [],
+        "resume": [],
     }
 
 

@@ -241,7 +241,7 @@ def main() -> None:
     options.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000])
     options.add_argument("--queries", type=int, default=100)
     options.add_argument("--seed", type=int, default=20)
-    options.add_argument("--out", type=Path, default=Path(__file__).with_name("text.json"))
+    options.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "text.json")
     chosen = options.parse_args()
     captions = read_captions(chosen.captions)
     before = machine()

@@ -1,6 +1,6 @@
 """Measure the embedded vector index beside exact NumPy, hnswlib and usearch, in one run.
 
-    python bench/vectors.py --sizes 10000 100000 --out bench/vectors.json
+    python bench/vectors.py --sizes 10000 100000 --out bench/results/vectors.json
     python bench/vectors.py --matrix vectors.npy --images queries.npy --texts captions.npy
 
 Without `--matrix` the vectors are synthetic: a power-law spectrum, long-tailed clusters,

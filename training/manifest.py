@@ -90,7 +90,7 @@ def manifest(
         'interpolation = "bilinear"',
         "mean = [0.498, 0.498, 0.498] # 127 / 255",
         "std = [0.502, 0.502, 0.502] # 128 / 255",
-        "max_batch = 32",
+        "max_batch = 16",
         "",
         "[text]",
         'stages = ["../towers/minilm-l6-v2-int8.onnx", "text-head.onnx"]',

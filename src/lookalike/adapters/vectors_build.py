@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _BLOCK: Final = 8_192
 _NEIGHBOURS: Final = 10
 _RERANKS: Final = (50, 100, 200, 400, 800)
+QUERY_SHIFT: Final = 0.5
+"""How far, in lengths of the other vector, tuning moves a stored vector to make a query."""
+
 _CODE_US: Final = 0.03
 _RERANK_US: Final = 0.3
 _CELL_US: Final = 0.1
@@ -61,15 +64,18 @@ def tune(
 ) -> Mapping[str, Tuning]:
     """Find the cheapest way to search the codes that reaches the target recalls.
 
-    Image queries are sampled rows of the segment, each without itself. Without text queries
-    to measure with, text probes four times as many cells and re-ranks twice as many rows.
+    Image queries are sampled rows of the segment, each moved half way to another one: a picture
+    that is asked about is seldom stored itself, and rows as they are would be found with too
+    few probes. Without text queries to measure with, text probes four times as many cells and
+    re-ranks twice as many rows.
     """
     live = np.flatnonzero(part.live)
     generator = np.random.default_rng(settings.seed + 1)
     count = min(len(live), settings.tuning_queries)
     sample = np.sort(generator.choice(live, count, replace=False))
     tuner = _Tuner(codes, part, settings)
-    image = tuner.tune(_wide(part.halves, sample), "image", itself=sample)
+    others = _wide(part.halves, sample)[generator.permutation(count)]
+    image = tuner.tune(_unit(_wide(part.halves, sample) + QUERY_SHIFT * others), "image")
     texts = text_queries[: settings.tuning_queries]
     if len(texts):
         text = tuner.tune(texts, "text")
@@ -84,20 +90,18 @@ class _Tuner:
     part: SegmentRows
     settings: VectorSettings
 
-    def tune(
-        self, queries: FloatMatrix, kind: QueryKind, *, itself: RowArray | None = None
-    ) -> Tuning:
+    def tune(self, queries: FloatMatrix, kind: QueryKind) -> Tuning:
         """Return the cheapest tuning that reaches the target, or else the best one.
 
         A target of 1 is not left to a sample: every cell is probed.
         """
-        truth = self._truth(queries, itself)
+        truth = self._truth(queries)
         target = self.settings.target_recall(kind)
         best: tuple[float, Tuning] | None = None
         fallback = Tuning(self.codes.cells, _RERANKS[-1], 0.0)
         every = self.codes.cells
         for probes in [every] if target >= 1 else _probe_steps(every):
-            ranks = self._ranks(queries, truth, itself, probes)
+            ranks = self._ranks(queries, truth, probes)
             for rerank in _RERANKS[-1:] if target >= 1 else _RERANKS:
                 recall = float(np.mean(ranks < rerank))
                 cost = self._cost(probes, rerank)
@@ -114,22 +118,18 @@ class _Tuner:
         scanned = probes * len(self.codes) / self.codes.cells
         return probes * _CELL_US + scanned * _CODE_US + rerank * _RERANK_US
 
-    def _truth(self, queries: FloatMatrix, itself: RowArray | None) -> RowArray:
-        """Return the `(n, 10)` rows truly nearest, without the query's own row."""
+    def _truth(self, queries: FloatMatrix) -> RowArray:
+        """Return the `(n, 10)` rows truly nearest."""
         scanner = ExactScanner(numpy_rows=0, threads=self.settings.threads)
-        found = scanner.best(self.part.halves, queries, k=_NEIGHBOURS + 1, mask=self.part.live).rows
-        return _without(found, itself)[:, :_NEIGHBOURS] + self.part.begin
+        found = scanner.best(self.part.halves, queries, k=_NEIGHBOURS, mask=self.part.live).rows
+        return found + self.part.begin
 
-    def _ranks(
-        self, queries: FloatMatrix, truth: RowArray, itself: RowArray | None, probes: int
-    ) -> RowArray:
+    def _ranks(self, queries: FloatMatrix, truth: RowArray, probes: int) -> RowArray:
         """Return the `(n, 10)` places of the true neighbours among the candidates."""
-        count = min(_RERANKS[-1] + 1, len(self.codes))
+        count = min(_RERANKS[-1], len(self.codes))
         found = self.codes.search(
             queries, count=count, probes=probes, threads=self.settings.threads
         )
-        own = None if itself is None else itself + self.part.begin
-        found = _without(found, own)
         ranks = np.full(truth.shape, np.iinfo(np.int64).max, np.int64)
         for query, candidates in enumerate(found):
             order = np.argsort(candidates, kind="stable")
@@ -145,13 +145,8 @@ def _probe_steps(cells: int) -> list[int]:
     return [*steps, cells]
 
 
-def _without(rows: RowArray, itself: RowArray | None) -> RowArray:
-    """Drop one entry of each line of `(n, m)` rows: the query's own row, else the last."""
-    if itself is None:
-        return rows[:, :-1]
-    is_own = rows == itself[:, None]
-    is_own[~is_own.any(axis=1), -1] = True
-    return rows[~is_own].reshape(len(rows), -1)
+def _unit(vectors: FloatMatrix) -> FloatMatrix:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
 
 def _wide(halves: HalfMatrix, rows: RowArray) -> FloatMatrix:
