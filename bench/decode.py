@@ -32,6 +32,8 @@ from lookalike.imaging.phash import hamming, phash
 from lookalike.imaging.preprocess import to_model_pixels
 from lookalike.imaging.thumbnails import THUMBNAIL_SIDE, shrink, thumbnail
 
+RESULTS = Path(__file__).resolve().parent / "results"
+
 SIZES = ((224, 224), (500, 375), (640, 480), (1600, 1067), (4000, 3000))
 SEED = 7
 MODEL_SIDE = 260
@@ -111,7 +113,7 @@ def commit() -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "decode.json")
+    parser.add_argument("--out", type=Path, default=RESULTS / "decode.json")
     parser.add_argument("--repeats", type=int, default=200)
     options = parser.parse_args()
     files = {

@@ -32,6 +32,8 @@ from lookalike.domain.hits import Selection
 from lookalike.domain.queries import TextMatch
 from lookalike.ports.text import TextDocument
 
+RESULTS = Path(__file__).resolve().parent / "results"
+
 BATCH = 1000
 K = 20
 SHARES = (0.5, 0.1, 0.01, 0.001)
@@ -241,7 +243,7 @@ def main() -> None:
     options.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000])
     options.add_argument("--queries", type=int, default=100)
     options.add_argument("--seed", type=int, default=20)
-    options.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "text.json")
+    options.add_argument("--out", type=Path, default=RESULTS / "text.json")
     chosen = options.parse_args()
     captions = read_captions(chosen.captions)
     before = machine()

@@ -66,7 +66,7 @@ def tune(
 
     Image queries are sampled rows of the segment, each moved half way to another one: a picture
     that is asked about is seldom stored itself, and rows as they are would be found with too
-    few probes. Without text queries to measure with, text probes four times as many cells and
+    few probes; they probe no less than texts do, whose neighbours lie as far. Without text queries to measure with, text probes four times as many cells and
     re-ranks twice as many rows.
     """
     live = np.flatnonzero(part.live)
@@ -79,6 +79,7 @@ def tune(
     texts = text_queries[: settings.tuning_queries]
     if len(texts):
         text = tuner.tune(texts, "text")
+        image = Tuning(max(image.probes, text.probes), max(image.rerank, text.rerank), image.recall)
     else:
         text = Tuning(min(4 * image.probes, codes.cells), max(2 * image.rerank, 400))
     return {"image": image, "text": text}
