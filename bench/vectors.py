@@ -370,7 +370,7 @@ def main():
         else:
             data = synthetic(rows, arguments.dim, arguments.queries, arguments.seed)
         gaps = {
-            kind: round(float(np.sqrt(2 - 2 * exact(data, kind)[:, 0]).mean()), 2)
+            kind: round(float(np.sqrt(np.maximum(2 - 2 * exact(data, kind)[:, 0], 0)).mean()), 2)
             for kind in data.queries
         }
         print(f"{data.name}: {data.vectors.shape}, nearest neighbours at {gaps}", flush=True)

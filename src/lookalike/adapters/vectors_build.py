@@ -65,9 +65,9 @@ def tune(
     """Find the cheapest way to search the codes that reaches the target recalls.
 
     Image queries are sampled rows of the segment, each moved half way to another one: a picture
-    that is asked about is seldom stored itself, and rows as they are would be found with too
-    few probes; they probe no less than texts do, whose neighbours lie as far. Without text queries to measure with, text probes four times as many cells and
-    re-ranks twice as many rows.
+    that is asked about is seldom stored itself, and rows as they are would be found with too few
+    probes. They probe no less than texts do, whose neighbours lie as far. Without text queries to
+    measure with, text probes four times as many cells and re-ranks twice as many rows.
     """
     live = np.flatnonzero(part.live)
     generator = np.random.default_rng(settings.seed + 1)
@@ -75,7 +75,8 @@ def tune(
     sample = np.sort(generator.choice(live, count, replace=False))
     tuner = _Tuner(codes, part, settings)
     others = _wide(part.halves, sample)[generator.permutation(count)]
-    image = tuner.tune(_unit(_wide(part.halves, sample) + QUERY_SHIFT * others), "image")
+    shifted = _wide(part.halves, sample) + np.float32(QUERY_SHIFT) * others
+    image = tuner.tune(_unit(shifted), "image")
     texts = text_queries[: settings.tuning_queries]
     if len(texts):
         text = tuner.tune(texts, "text")
@@ -147,7 +148,8 @@ def _probe_steps(cells: int) -> list[int]:
 
 
 def _unit(vectors: FloatMatrix) -> FloatMatrix:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return (vectors / np.maximum(norms, 1e-12)).astype(np.float32)
 
 
 def _wide(halves: HalfMatrix, rows: RowArray) -> FloatMatrix:
