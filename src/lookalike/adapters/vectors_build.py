@@ -75,8 +75,8 @@ def tune(
     sample = np.sort(generator.choice(live, count, replace=False))
     tuner = _Tuner(codes, part, settings)
     others = _wide(part.halves, sample)[generator.permutation(count)]
-    shifted = _wide(part.halves, sample) + np.float32(QUERY_SHIFT) * others
-    image = tuner.tune(_unit(shifted), "image")
+    shifted = _wide(part.halves, sample) + QUERY_SHIFT * others
+    image = tuner.tune(_unit(shifted.astype(np.float32)), "image")
     texts = text_queries[: settings.tuning_queries]
     if len(texts):
         text = tuner.tune(texts, "text")
