@@ -132,8 +132,6 @@ class IngestRun:
         for judged in read_ahead(judging, most=2 * BATCH, stop=stop, tick_s=TICK_S):
             if judged is not None:
                 self._take(judged)
-            else:
-                saver.put(WriteBatch())  # nothing comes: time to make the last writes searchable
             if self._pending.is_due():
                 self._save(saver)
             self._progress(is_due=time.monotonic() - self._told >= TICK_S)

@@ -92,13 +92,7 @@ class Writer:
         return self._stores
 
     def write(self, batch: WriteBatch) -> None:
-        """Write a batch; what it holds is acknowledged when this returns.
-
-        An empty one only makes what was written before searchable by words.
-        """
-        if not batch:
-            self.flush()
-            return
+        """Write a batch; what it holds is acknowledged when this returns."""
         stores = self._stores
         first = stores.catalog.state().rows
         total = first + len(batch.images)

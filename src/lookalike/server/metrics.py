@@ -1,4 +1,4 @@
-"""Prometheus metrics of one app: requests, stages, batches, ingest and the index."""
+"""Prometheus metrics of one app: requests, stages, ingest and the index."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from lookalike.engine.reports import Status
 
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-_BATCHES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class Metrics:
@@ -32,13 +31,6 @@ class Metrics:
         )
         self._stages = self._histogram(
             "lookalike_search_stage_seconds", "Time of each stage of a search.", "stage"
-        )
-        self._batches = Histogram(
-            "lookalike_encode_batch_size",
-            "Inputs that one run of the encoder took.",
-            ("kind",),
-            buckets=_BATCHES,
-            registry=self._registry,
         )
         self._degraded = self._counter(
             "lookalike_search_degraded",
@@ -71,10 +63,6 @@ class Metrics:
         for path in result.degraded:
             self._degraded.labels(path.split(":")[0].split(" ")[0]).inc()
         self._empty.labels("found" if result.hits else "empty").inc()
-
-    def observe_batch(self, kind: str, size: int) -> None:
-        """Take the size of one encoder batch; `kind` is `text` or `image`."""
-        self._batches.labels(kind).observe(size)
 
     def observe_ingest(self, outcome: str) -> None:
         """Count one given picture: `added`, `known`, or the reason of its refusal."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -286,5 +285,5 @@ class _Opener:
         except IndexCorruptError:
             if not is_writer:
                 raise
-            shutil.rmtree(folder)  # derived: the log fills it again
+            TantivyTextIndex.wipe(folder)  # derived: the log fills it again
             return TantivyTextIndex.open(folder, is_writer=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from lookalike.domain.filters import ASPECTS, SIZES, TYPES, Filter, matches, one_of
-from lookalike.domain.images import COLOR_NAMES, ImageRecord, Source
+from lookalike.domain.images import COLOR_NAMES, Source
 from lookalike.domain.queries import Query, TextPart
 from lookalike.evaluation.datasets import Dataset, load_dataset
 from lookalike.evaluation.metrics import evaluate_run
@@ -169,7 +169,7 @@ def _search(engine: Engine, words: str, k: int) -> dict[str, float]:
 
 def _measure_filters(engine: Engine, metrics: dict[str, float]) -> Table:
     """Compare every filter's answer with what the records themselves say."""
-    records = _all_records(engine)
+    records = list(engine.stores.catalog.all_records())
     licences = sorted({licence for record in records for licence in record.licences})
     wanted = [
         ("type", TYPES), ("color", COLOR_NAMES), ("size", SIZES), ("aspect", ASPECTS),
@@ -200,11 +200,6 @@ def _complete(engine: Engine, filter_: Filter, expected: set[str]) -> float:
     hits = engine.search(Query(texts=words, filter=filter_, k=FILTERED_K)).hits
     right = sum(hit.record.id in expected for hit in hits)
     return right / max(len(hits), min(FILTERED_K, len(expected)))
-
-
-def _all_records(engine: Engine) -> list[ImageRecord]:
-    rows = range(engine.stores.catalog.state().rows)
-    return [record for record in engine.stores.catalog.records(rows) if record is not None]
 
 
 def _listing(engine: Engine, filter_: Filter) -> Iterator[str]:
