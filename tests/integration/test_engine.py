@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lookalike.adapters.source_folder import FilesSource, FolderSource
-from lookalike.domain.errors import CursorError, NotFoundError, QueryError
+from lookalike.domain.errors import CursorError, NotFoundError, QueryError, StoreError
 from lookalike.domain.filters import Filter, one_of
 from lookalike.domain.images import Source, image_id
 from lookalike.domain.queries import ImagePart, Query, TextMatch, TextPart
@@ -294,6 +294,37 @@ def test_an_encoder_without_words_degrades(tmp_path, pictures):
         result = engine.search(parse_query("red", k=3))
         assert names(result)[0].startswith("red")
         assert result.degraded == ("vector: this index's encoder knows no words",)
+
+
+def test_a_path_that_fails_leaves_a_degraded_answer(engine, monkeypatch):
+    def fail(*_, **__):
+        raise StoreError("the disk is gone")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(engine.stores.texts, "search", fail)
+        result = engine.search(parse_query("red", k=3))
+    assert result.degraded == ("text: store: the disk is gone",)
+    assert all(name.startswith("red") for name in names(result))
+    with monkeypatch.context() as broken:
+        broken.setattr(engine.stores.vectors, "search", fail)
+        result = engine.search(parse_query("red", k=3))
+    assert result.degraded == ("vector: store: the disk is gone",)
+    assert all(name.startswith("red") for name in names(result))
+
+
+def test_a_path_that_is_late_leaves_a_degraded_answer(engine, monkeypatch):
+    hold = threading.Event()
+    search = engine.stores.vectors.search
+
+    def late(*given, **named):
+        assert hold.wait(30)
+        return search(*given, **named)
+
+    monkeypatch.setattr(engine.stores.vectors, "search", late)
+    result = engine.search(Query(**{**_fields(parse_query("red", k=3)), "deadline_ms": 200.0}))
+    hold.set()
+    assert result.degraded == ("vector: late",)
+    assert all(name.startswith("red") for name in names(result))
 
 
 def test_a_stopped_run_goes_on(tmp_path):
