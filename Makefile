@@ -1,6 +1,6 @@
 # One set of recipes for people and for CI. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fix lock bench eval clean
+.PHONY: help setup demo test check fix services services-down lock bench eval clean
 MAKEFLAGS += --no-print-directory
 
 VENV := .venv
@@ -14,7 +14,7 @@ PYTHON ?=
 PYTEST_ARGS ?=
 
 help: ## List the recipes
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(RUNTIME) $(DEV) ## Make .venv and install everything to work on Lookalike
 
@@ -34,6 +34,12 @@ fix: $(RUNTIME) $(DEV) ## Apply the automatic fixes, and write the generated doc
 	$(BIN)/python -m tools.cli_help --write
 	$(BIN)/python -m tools.decisions --write
 	$(BIN)/python -m tools.figures --write
+
+services: | $(BIN)/python ## Install and start the servers that the adapters' tests talk to
+	$(BIN)/python services/run.py up
+
+services-down: | $(BIN)/python ## Stop those servers; their data stays
+	$(BIN)/python services/run.py down
 
 bench: $(RUNTIME) $(DEV) $(BENCH) ## Measure speed beside the peers (writes bench/results)
 	$(BIN)/python bench/run.py
