@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -60,6 +61,18 @@ class ObstoreBlobStore:
             for _ in pool.map(self.put, blobs.keys(), blobs.values()):
                 pass
 
+    def put_new(self, key: str, data: bytes) -> bool:
+        """Write a blob unless there is one, and tell whether it was written."""
+        import obstore
+        from obstore.exceptions import AlreadyExistsError
+
+        with _errors(self._url, key):
+            try:
+                obstore.put(self._store, _checked(key), data, mode="create")
+            except (AlreadyExistsError, FileExistsError):
+                return False
+            return True
+
     def get(self, key: str) -> bytes | None:
         """Return a blob, or None."""
         import obstore
@@ -90,6 +103,17 @@ class ObstoreBlobStore:
                 obstore.delete(self._store, _checked(key))
             except FileNotFoundError:
                 return
+
+    def signed_url(self, key: str, *, expires_s: float) -> str | None:
+        """Return a URL that gives the blob to anybody for so long; None for a folder."""
+        import obstore
+        from obstore.store import AzureStore, GCSStore, S3Store
+
+        checked = _checked(key)
+        with _errors(self._url, key):
+            if not isinstance(self._store, AzureStore | GCSStore | S3Store):
+                return None
+            return obstore.sign(self._store, "GET", checked, timedelta(seconds=expires_s))
 
     def keys(self, prefix: str = "") -> Iterator[str]:
         """Yield the keys that begin with `prefix`, in no order."""

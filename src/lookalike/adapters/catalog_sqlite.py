@@ -7,6 +7,7 @@ connection under a lock. A commit returns once the write-ahead log is synced
 
 from __future__ import annotations
 
+import random
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -137,6 +138,15 @@ class SqliteCatalog:
             yield from (record for record in self.records(rows) if record is not None)
             first_row = rows[-1] + 1
 
+    def sample_rows(self, count: int) -> Sequence[Row]:
+        """Return at most so many live rows, spread evenly; the same ones while nothing changes."""
+        total = self.state().rows
+        chosen = range(total)
+        if total > count:
+            chosen = sorted(random.Random(0).sample(range(total), count))  # noqa: S311 - no secret
+        marks = "SELECT row FROM images WHERE row IN ({marks})"
+        return sorted(Row(row) for (row,) in self._select(marks, list(chosen)))
+
     def ids_with_prefix(self, prefix: str, *, limit: int = 10) -> Sequence[ImageId]:
         """Return live images whose id begins with some hex digits, in order of their ids."""
         digits = prefix.lower()
@@ -254,7 +264,7 @@ class SqliteCatalog:
             by_row.setdefault(row, []).append(source_of(values))
         return {values[0]: record_of(values, by_row.get(values[0], ())) for values in found}
 
-    def _select(self, query: str, keys: Sequence[bytes]) -> Iterator[tuple[Any, ...]]:
+    def _select(self, query: str, keys: Sequence[bytes | int]) -> Iterator[tuple[Any, ...]]:
         """Run a query with `{marks}` over any number of keys."""
         for chunk in _chunks(keys):
             yield from self._all(query.format(marks=_marks(chunk)), chunk)

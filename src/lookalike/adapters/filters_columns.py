@@ -41,6 +41,7 @@ from lookalike.domain.filters import (
 )
 from lookalike.domain.hits import Selection
 from lookalike.domain.licences import licence_matches
+from lookalike.ports.filters import Listing, Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -149,6 +150,17 @@ class ColumnsFilterIndex:
             if len(self._cache) > max(1, CACHE_BYTES // max(1, self._files.rows)):
                 self._cache.popitem(last=False)
             return found
+
+    def listing(self, selection: Selection, *, k: int, after: Place | None = None) -> Listing:
+        """Return the newest k selected rows, or the next k after a place: by falling row."""
+        with self._lock:
+            rows = self._files.rows
+            mask = self._live_mask() if selection.mask is None else _fitted(selection.mask, rows)
+        end = rows if after is None else max(0, min(after.row, rows))
+        found = np.flatnonzero(mask[:end])[::-1][: k + 1].astype(np.int64)
+        has_more, found = len(found) > k, found[:k]
+        last = Place(0.0, int(found[-1])) if has_more and k else None
+        return Listing(found, int(np.count_nonzero(mask)), last)
 
     def facets(self, selection: Selection) -> Mapping[str, Mapping[str, int]]:
         """Count type, color, licence, aspect and size words over a selection; absent ones not."""

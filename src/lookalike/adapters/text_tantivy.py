@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from lookalike.adapters.text_errors import corrupt, store_errors
+from lookalike.adapters.text_hits import best_first, is_allowed, mask_of, padded
 from lookalike.adapters.text_mirror import drop_with, is_read_only, mirror
 from lookalike.adapters.text_query import QueryCompiler
 from lookalike.adapters.text_schema import (
@@ -35,13 +36,13 @@ from lookalike.adapters.text_schema import (
 from lookalike.adapters.text_vocabulary import Vocabulary
 from lookalike.adapters.text_words import STOP_WORDS
 from lookalike.domain.errors import IndexMissingError, StoreError
-from lookalike.domain.hits import NO_ROW, RowHits, Selection
 from lookalike.ports.text import Correction, TextDocument
 
 if TYPE_CHECKING:
     import tantivy
 
     from lookalike.domain.arrays import BoolMask, FloatMatrix, RowArray
+    from lookalike.domain.hits import RowHits, Selection
     from lookalike.domain.queries import TextMatch
 
 SELECTIVE_ROWS: Final = 1000
@@ -154,6 +155,15 @@ class TantivyTextIndex:
         with self._writing() as writer:
             self._delete(writer, np.unique(rows[rows >= 0]).tolist())
 
+    def has(self, rows: RowArray) -> BoolMask:
+        """Tell for each of `(n,)` rows whether it can be found."""
+        wanted = np.unique(rows[rows >= 0])
+        if not wanted.size:
+            return np.zeros(rows.shape, np.bool_)
+        with store_errors(self._folder):
+            found, _ = self._fetch(self._compiler.any_of(wanted.tolist()), wanted.size)
+        return np.isin(rows, found)
+
     def commit(self, seq: int) -> None:
         """Make everything so far durable and visible, and remember the log's seq."""
         if seq == self._view.seq and not self._is_changed and not self._is_broken:
@@ -179,11 +189,11 @@ class TantivyTextIndex:
         """Return the best k rows as `(1, k)`; k hits come back whenever k selected rows match."""
         query = self._compiler.compile(match) if match and k > 0 else None
         if query is None or (selection is not None and selection.count == 0):
-            return _padded(np.empty(0, np.int64), np.empty(0, np.float32), max(k, 0))
-        mask = _mask_of(selection)
+            return padded(np.empty(0, np.int64), np.empty(0, np.float32), max(k, 0))
+        mask = mask_of(selection)
         with store_errors(self._folder):
             rows, scores = self._best(query, k, mask)
-        return _padded(rows, scores, k)
+        return padded(rows, scores, k)
 
     def score(self, match: TextMatch, rows: RowArray) -> FloatMatrix:
         """Return `(n,)` scores of the rows, equal to `search`'s; 0 where a row does not match."""
@@ -282,17 +292,17 @@ class TantivyTextIndex:
         if mask is not None and allowed <= min(SELECTIVE_ROWS, limit // ROW_COST):
             query = self._compiler.among(query, np.flatnonzero(mask).tolist())
             rows, scores = self._fetch(query, allowed)
-            return _sorted(rows, scores, k)
+            return best_first(rows, scores, k)
         while True:
             limit = min(limit, total)
             rows, scores = self._fetch(query, limit)
             worst = scores[-1] if scores.size else np.float32(0)
             is_all = rows.size < limit or limit == total
             if mask is not None:
-                is_kept = _is_allowed(mask, rows)
+                is_kept = is_allowed(mask, rows)
                 rows, scores = rows[is_kept], scores[is_kept]
             if is_all or (rows.size >= k and scores[k - 1] > worst):
-                return _sorted(rows, scores, k)
+                return best_first(rows, scores, k)
             limit *= FETCH_GROWTH
 
     def _fetch(self, query: tantivy.Query, limit: int) -> tuple[RowArray, FloatMatrix]:
@@ -371,30 +381,3 @@ def _is_fresh(of: _View, now: _View) -> bool:
         return True
     is_large = now.count >= FRESH_VOCABULARY_ROWS
     return is_large and abs(now.count - of.count) * 100 < now.count
-
-
-def _mask_of(selection: Selection | None) -> BoolMask | None:
-    if selection is None:
-        return None
-    if selection.mask is None:
-        raise StoreError("this text index needs the selected rows", hint="compile the filter first")
-    return selection.mask
-
-
-def _is_allowed(mask: BoolMask, rows: RowArray) -> BoolMask:
-    if mask.size == 0:
-        return np.zeros(rows.size, np.bool_)
-    return mask[np.minimum(rows, mask.size - 1)] & (rows < mask.size)
-
-
-def _sorted(rows: RowArray, scores: FloatMatrix, k: int) -> tuple[RowArray, FloatMatrix]:
-    order = np.lexsort((rows, -scores))[:k]
-    return rows[order], scores[order]
-
-
-def _padded(rows: RowArray, scores: FloatMatrix, k: int) -> RowHits:
-    padded_rows = np.full((1, k), NO_ROW, np.int64)
-    padded_scores = np.full((1, k), -np.inf, np.float32)
-    padded_rows[0, : rows.size] = rows
-    padded_scores[0, : scores.size] = scores
-    return RowHits(padded_rows, padded_scores)

@@ -18,6 +18,7 @@ import numpy as np
 
 from lookalike.adapters.vectors_build import build_codes, tune
 from lookalike.adapters.vectors_exact import ExactScanner, empty_hits
+from lookalike.adapters.vectors_input import checked_queries, checked_vectors
 from lookalike.adapters.vectors_matrix import MatrixWriter, map_matrix, zero_rows
 from lookalike.adapters.vectors_search import (
     Snapshot,
@@ -27,15 +28,17 @@ from lookalike.adapters.vectors_search import (
 )
 from lookalike.adapters.vectors_segments import Manifest, Segment, SegmentFolder, plan_seal
 from lookalike.adapters.vectors_settings import VectorSettings
-from lookalike.domain.errors import EncoderMismatchError, QueryError, StoreError, UsageError
+from lookalike.domain.errors import StoreError, UsageError
 from lookalike.domain.hits import RowHits, Selection
 from lookalike.ports.vectors import VectorStats
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from lookalike.adapters.vectors_native import CodeIndex
     from lookalike.domain.arrays import BoolMask, FloatMatrix, RowArray
+    from lookalike.domain.filter_terms import FilterTerms
 
 _MATRIX: Final = "matrix.f16"
 _SEGMENTS: Final = "segments"
@@ -104,10 +107,13 @@ class FaissVectorIndex:
         view = self._view
         return view.rows - (0 if hidden is None else int(np.count_nonzero(hidden)))
 
-    def add(self, rows: RowArray, vectors: FloatMatrix) -> None:
+    def add(
+        self, rows: RowArray, vectors: FloatMatrix, terms: Sequence[FilterTerms] | None = None
+    ) -> None:
         """Append `(n, dim)` unit vectors at their rows; shown by `refresh`, kept by `flush`."""
+        del terms  # filters come as masks
         writer = self._writable()
-        rows, vectors = self._checked(rows, vectors)
+        rows, vectors = checked_vectors(rows, vectors, self._dim)
         with self._lock:
             self._check_open()
             is_known = rows < self._view.rows
@@ -119,6 +125,18 @@ class FaissVectorIndex:
                 rows, vectors = rows[~is_known | is_changed], vectors[~is_known | is_changed]
             if len(rows):
                 writer.write(rows, vectors)
+
+    def update(self, rows: RowArray, terms: Sequence[FilterTerms]) -> None:
+        """Do nothing: filters come as masks."""
+
+    def has(self, rows: RowArray) -> BoolMask:
+        """Tell for each of `(n,)` rows whether it can be found."""
+        rows, view = np.asarray(rows, np.int64), self._view
+        is_there = (rows >= 0) & (rows < view.rows)
+        if view.hidden is not None:
+            is_there[is_there] = ~_grown(view.hidden, view.rows)[rows[is_there]]
+        is_there[is_there] = view.matrix[rows[is_there]].any(axis=1)
+        return is_there
 
     def remove(self, rows: RowArray) -> None:
         """Hide rows from every search at once."""
@@ -171,7 +189,7 @@ class FaissVectorIndex:
     ) -> RowHits:
         """Return the best k rows for each of the `(n, dim)` queries, with exact cosines."""
         request = VectorRequest(
-            self._checked_queries(queries), k, selected_mask(selection), query_kind
+            checked_queries(queries, self._dim), k, selected_mask(selection), query_kind
         )
         if k < 0:
             raise UsageError(f"k is {k}", hint="ask for one hit or more")
@@ -233,7 +251,7 @@ class FaissVectorIndex:
     def calibrate(self, text_queries: FloatMatrix) -> None:
         """Keep `(n, dim)` vectors of real text queries and tune the segments with them."""
         self._writable()
-        queries = self._checked_queries(text_queries)
+        queries = checked_queries(text_queries, self._dim)
         with self._sealing:
             self._segments.save_text_queries(queries)
             view, codes = self._ready()
@@ -273,23 +291,6 @@ class FaissVectorIndex:
     def _check_open(self) -> None:
         if self._is_closed:
             raise StoreError("the vector index is closed", hint="open the index again")
-
-    def _checked(self, rows: RowArray, vectors: FloatMatrix) -> tuple[RowArray, FloatMatrix]:
-        """Return rows that rise, the last vector of each, or raise before anything is written."""
-        rows = np.asarray(rows, np.int64)
-        if vectors.ndim != 2 or vectors.shape[1] != self._dim or len(rows) != len(vectors):
-            raise _mismatch(vectors, self._dim)
-        if not np.isfinite(vectors).all() or (rows < 0).any():
-            raise StoreError("a vector is not finite or its row is negative", hint="report a bug")
-        rows, last = np.unique(rows[::-1], return_index=True)
-        return rows, vectors[::-1][last]
-
-    def _checked_queries(self, queries: FloatMatrix) -> FloatMatrix:
-        if queries.ndim != 2 or queries.shape[1] != self._dim:
-            raise _mismatch(queries, self._dim)
-        if not np.isfinite(queries).all():
-            raise QueryError("a query's vector is not finite", hint="report a bug")
-        return np.ascontiguousarray(queries, np.float32)
 
     def _shown(self, view: Snapshot) -> Snapshot:
         """Return the snapshot with the hidden rows known now."""
@@ -382,10 +383,3 @@ def _grown(flags: BoolMask, length: int) -> BoolMask:
     grown = np.zeros(max(length, len(flags)), np.bool_)
     grown[: len(flags)] = flags
     return grown
-
-
-def _mismatch(vectors: FloatMatrix, dim: int) -> EncoderMismatchError:
-    return EncoderMismatchError(
-        f"vectors of shape {vectors.shape} do not fit an index of {dim} numbers a vector",
-        hint="use the encoder that filled the index, or migrate",
-    )

@@ -15,7 +15,17 @@ LookalikeError
 │   ├── IndexFormatError        an index written by a newer version
 │   ├── IndexLockedError        another process is writing
 │   ├── IndexCorruptError       files that contradict the catalog
-│   └── DiskFullError           no space is left
+│   ├── DiskFullError           no space is left
+│   └── BackendError            a server behind a port; names it
+│       ├── BackendUnreachableError   nothing answers at its address
+│       ├── BackendTimeoutError       it answers too late, or refuses for load
+│       ├── BackendAuthError          it refuses the credentials
+│       ├── BackendVersionError       a version that is not spoken to
+│       ├── BackendSchemaError        a foreign or older schema
+│       ├── BackendMissingError       nothing was made there yet
+│       └── BackendFullError          it has no room left
+├── MessageError                a message of the ingest log is malformed   exit 2, HTTP 400
+│   └── MessageTooLargeError    a message over the log's bound
 ├── BundleError                 a model bundle cannot be used              exit 3, HTTP 503
 │   ├── UnknownModelError       a bundle name that is not known
 │   ├── MissingFileError        a file of the bundle is missing
@@ -152,6 +162,73 @@ class DiskFullError(StoreError):
     """No space is left on the device."""
 
     code = "disk_full"
+
+
+class BackendError(StoreError):
+    """A server behind a port cannot do its work; `backend` names it, without secrets."""
+
+    code = "backend"
+
+    def __init__(self, backend: str, message: str, *, hint: str = "") -> None:
+        super().__init__(f"{backend}: {message}", hint=hint)
+        self.backend = backend
+
+
+class BackendUnreachableError(BackendError):
+    """Nothing answers at the back end's address."""
+
+    code = "backend_unreachable"
+
+
+class BackendTimeoutError(BackendError):
+    """The back end did not answer in time, or refuses for load; trying again may help."""
+
+    code = "backend_timeout"
+
+
+class BackendAuthError(BackendError):
+    """The back end refuses the credentials."""
+
+    code = "backend_auth"
+
+
+class BackendVersionError(BackendError):
+    """The back end's version is not one that is spoken to."""
+
+    code = "backend_version"
+
+
+class BackendSchemaError(BackendError):
+    """What stands at the place was made by something else, or by another version."""
+
+    code = "backend_schema"
+
+
+class BackendMissingError(BackendError):
+    """The back end answers, but what is needed was not made there yet."""
+
+    code = "backend_missing"
+
+
+class BackendFullError(BackendError):
+    """The back end has no room left."""
+
+    code = "backend_full"
+
+
+class MessageError(LookalikeError):
+    """A message of the ingest log cannot be understood."""
+
+    code = "message"
+    exit_code = 2
+    http_status = 400
+
+
+class MessageTooLargeError(MessageError):
+    """A message is over the log's bound."""
+
+    code = "message_too_large"
+    http_status = 413
 
 
 class BundleError(LookalikeError):

@@ -193,9 +193,9 @@ def matches(record: ImageRecord, filter_: Filter) -> bool:
 
 def _meets(record: ImageRecord, condition: Condition) -> bool:
     if isinstance(condition, OneOf):
-        is_met = _meets_words(record, condition)
+        is_met = _meetswords_of(record, condition)
     elif isinstance(condition, Between):
-        value = _number(record, condition.field)
+        value = number_of(record, condition.field)
         low, high = condition.low, condition.high
         is_met = (low is None or value >= low) and (high is None or value <= high)
     else:
@@ -205,16 +205,17 @@ def _meets(record: ImageRecord, condition: Condition) -> bool:
     return is_met != condition.is_negated
 
 
-def _meets_words(record: ImageRecord, condition: OneOf) -> bool:
+def _meetswords_of(record: ImageRecord, condition: OneOf) -> bool:
     wanted = condition.values
     if condition.field == "licence":
         return any(licence_matches(has, want) for has in record.licences for want in wanted)
     if condition.field == "site":
         return any(site_matches(has, want) for has in record.sites for want in wanted)
-    return bool(_words(record, condition.field) & wanted)
+    return bool(words_of(record, condition.field) & wanted)
 
 
-def _words(record: ImageRecord, field: str) -> frozenset[str]:
+def words_of(record: ImageRecord, field: str) -> frozenset[str]:
+    """Return what a record bears of the words of `type`, `color`, `aspect` or `size`."""
     facts = record.facts
     if field == "type":
         flags = {"animated"} if facts.is_animated else set[str]()
@@ -228,7 +229,8 @@ def _words(record: ImageRecord, field: str) -> frozenset[str]:
     return sizes_of(facts.width, facts.height)
 
 
-def _number(record: ImageRecord, field: str) -> float:
+def number_of(record: ImageRecord, field: str) -> float:
+    """Return a record's number; `taken` is when it was first seen where no date is known."""
     facts = record.facts
     if field == "taken":
         return record.taken if record.taken is not None else record.first_seen

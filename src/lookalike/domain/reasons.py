@@ -19,6 +19,8 @@ VANISHED: Final = "vanished"
 BLOCKED: Final = "blocked"
 BAD_RECORD: Final = "bad-record"
 BLOCKED_ADDRESS: Final = "blocked-address"
+ROW_TAKEN: Final = "row-taken"
+BAD_MESSAGE: Final = "bad-message"
 FETCH_FAILED: Final = "fetch-failed"
 FETCH_TIMEOUT: Final = "fetch-timeout"
 
@@ -38,6 +40,8 @@ MEANING: Final[dict[str, str]] = {
     BLOCKED: "the picture was removed with --block and may not come back",
     BAD_RECORD: "a row of the table or archive cannot be used",
     BLOCKED_ADDRESS: "the URL leads to a private, local or otherwise refused address",
+    ROW_TAKEN: "another picture's id begins with the same 63 bits",
+    BAD_MESSAGE: "a message of the ingest log cannot be understood",
     FETCH_FAILED: "the URL could not be fetched",
     FETCH_TIMEOUT: "fetching took longer than its bound",
 }

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from lookalike.domain.errors import CursorError
+from lookalike.ports.filters import Place
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from lookalike.domain.arrays import RowArray
 
 _HEADER: Final = struct.Struct("<cB8sIIq")
+_SEEN: Final = struct.Struct("<d")
 _MAGIC: Final = b"L"
 _RANKED: Final = 1
 _LISTING: Final = 2
@@ -43,9 +45,9 @@ class RankedCursor:
 
 @dataclass(frozen=True, slots=True)
 class ListingCursor:
-    """A listing by falling row: the next page begins below `before`."""
+    """A listing, the newest first: the next page begins after `last`."""
 
-    before: int
+    last: Place
     total: int
 
 
@@ -63,7 +65,8 @@ def digest(data: bytes) -> str:
 def encode_cursor(cursor: RankedCursor | ListingCursor, owner: bytes) -> str:
     """Return the cursor as URL-safe text."""
     if isinstance(cursor, ListingCursor):
-        body = _HEADER.pack(_MAGIC, _LISTING, owner, 0, cursor.total, cursor.before)
+        header = _HEADER.pack(_MAGIC, _LISTING, owner, 0, cursor.total, cursor.last.row)
+        body = header + _SEEN.pack(cursor.last.seen)
     else:
         left = cursor.rows[cursor.offset :]
         header = _HEADER.pack(
@@ -85,7 +88,8 @@ def decode_cursor(text: str, owner: bytes) -> RankedCursor | ListingCursor:
         if of != owner:
             raise CursorError("the cursor belongs to another query", hint=_HINT)
         if kind == _LISTING:
-            return ListingCursor(before=place, total=total)
+            (seen,) = _SEEN.unpack(body[_HEADER.size :])
+            return ListingCursor(Place(seen, place), total)
         return _ranked(body[_HEADER.size :], count, total)
     except (ValueError, struct.error, zlib.error, binascii.Error) as error:
         raise CursorError("the cursor cannot be read", hint=_HINT) from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import random
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
@@ -40,6 +40,10 @@ BACKGROUND_SIZE: Final = 512
 BACKGROUND_GROWTH: Final = 1.5
 """The background sample is drawn anew when the index has grown by this factor."""
 
+BACKGROUND_S: Final = 600.0
+EMPTY_BACKGROUND_S: Final = 5.0
+"""Where rows do not count up, the sample is drawn anew after so long, sooner one that is empty."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Page:
@@ -51,6 +55,23 @@ class _Page:
     vector: QueryVector | None
     total: int
     next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """A background sample, how many rows there were when it was drawn, and when that was."""
+
+    background: Background
+    rows: int
+    at: float
+
+    def is_fresh(self, stores: Stores, now: float) -> bool:
+        """Tell whether the sample still stands for the index."""
+        if stores.is_dense:
+            return stores.visible_rows <= self.rows * BACKGROUND_GROWTH
+        return now - self.at < (
+            BACKGROUND_S if len(self.background.vectors) else EMPTY_BACKGROUND_S
+        )
 
 
 class Searcher:
@@ -66,7 +87,7 @@ class Searcher:
         self._index_id = index_id
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="search")
         self._gatherer = Gatherer(stores, encoder, self._threads)
-        self._background: tuple[int, Background] | None = None
+        self._background: _Drawn | None = None
 
     def search(self, query: Query) -> SearchResult:
         """Answer a query; what is wrong with the query is raised, what fails inside is degraded."""
@@ -162,18 +183,15 @@ class Searcher:
         owner: bytes,
     ) -> _Page:
         """Return the images a filter alone selects, the newest first."""
-        if selection is None or selection.mask is None:
+        if selection is None:
             raise QueryError("nothing is asked", hint="give words, a picture or a filter")
-        mask = selection.mask
-        end = len(mask) if cursor is None else min(cursor.before, len(mask))
-        rows = np.flatnonzero(mask[:end])[::-1][: query.k + 1].astype(np.int64)
-        total = int(np.count_nonzero(mask)) if cursor is None else cursor.total
-        has_more = len(rows) > query.k
-        rows = rows[: query.k]
-        following = ListingCursor(int(rows[-1]), total) if has_more else None
+        after = cursor.last if cursor else None
+        listing = self._stores.filters.listing(selection, k=query.k, after=after)
+        total = cursor.total if cursor else listing.total
+        following = ListingCursor(listing.last, total) if listing.last else None
         return _Page(
-            rows=rows,
-            scores=np.ones(len(rows), dtype=np.float32),
+            rows=listing.rows,
+            scores=np.ones(len(listing.rows), dtype=np.float32),
             features={},
             vector=None,
             total=total,
@@ -213,17 +231,17 @@ class Searcher:
         return self._sample().relevance(page.vector.vector, cosines)
 
     def _sample(self) -> Background:
-        """Return the background, drawn with a fixed seed from the rows there are."""
-        rows = self._stores.visible_rows
-        if self._background is not None and rows <= self._background[0] * BACKGROUND_GROWTH:
-            return self._background[1]
-        if rows < LEAST_SAMPLE:
-            return Background(np.empty((0, self._stores.vectors.dim), dtype=np.float32))
-        wanted = min(rows, BACKGROUND_SIZE)
-        chosen = sorted(random.Random(0).sample(range(rows), wanted))  # noqa: S311 - no secret
-        vectors = self._stores.vectors.fetch(np.asarray(chosen, dtype=np.int64))
-        background = Background(vectors[np.any(vectors, axis=1)])
-        self._background = (rows, background)
+        """Return the background, drawn anew when the index has grown or the sample is old."""
+        drawn = self._background
+        if drawn is not None and drawn.is_fresh(self._stores, time.monotonic()):
+            return drawn.background
+        stores = self._stores
+        rows = np.asarray(stores.catalog.sample_rows(BACKGROUND_SIZE), dtype=np.int64)
+        rows = rows[rows < stores.visible_rows]
+        rows = rows[stores.vectors.has(rows)]
+        vectors = stores.vectors.fetch(rows[: len(rows) if len(rows) >= LEAST_SAMPLE else 0])
+        background = Background(vectors)
+        self._background = _Drawn(background, stores.visible_rows, time.monotonic())
         return background
 
     def _owner(self, query: Query) -> bytes:

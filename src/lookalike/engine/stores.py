@@ -28,7 +28,8 @@ class Stores:
     """One set of open stores; `space` names the vectors that are searched.
 
     `visible_rows` is how far a reader has brought all its stores: each may run ahead of the
-    others for a moment, so that rows beyond it are left out of answers.
+    others for a moment, so that rows beyond it are left out of answers. `is_dense` tells rows
+    that count up from rows that are hashes; the latter are all visible at once.
     """
 
     catalog: Catalog
@@ -38,6 +39,7 @@ class Stores:
     blobs: BlobStore
     space: str
     visible_rows: int = 0
+    is_dense: bool = True
 
     def close(self) -> None:
         """Close every store, the catalog last; one that fails keeps no other open."""

@@ -17,6 +17,13 @@ class BlobStore(Protocol):
         """Write several blobs."""
         ...
 
+    def put_new(self, key: str, data: bytes) -> bool:
+        """Write a blob unless there is one, and tell whether it was written.
+
+        Of several writers at once exactly one is told yes.
+        """
+        ...
+
     def get(self, key: str) -> bytes | None:
         """Return a blob, or None."""
         ...
@@ -27,6 +34,10 @@ class BlobStore(Protocol):
 
     def delete(self, key: str) -> None:
         """Delete a blob; an unknown key does nothing."""
+        ...
+
+    def signed_url(self, key: str, *, expires_s: float) -> str | None:
+        """Return a URL that gives the blob to anybody for so long, or None where there is none."""
         ...
 
     def keys(self, prefix: str = "") -> Iterator[str]:

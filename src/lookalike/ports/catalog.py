@@ -125,7 +125,14 @@ class Catalog(Protocol):
         ...
 
     def all_records(self, *, first_row: int = 0) -> Iterator[ImageRecord]:
-        """Yield every live record from a row on, in row order; commits go on meanwhile."""
+        """Yield every live record from a row on; commits go on meanwhile.
+
+        In row order where rows are dense, else in an order of the store's own.
+        """
+        ...
+
+    def sample_rows(self, count: int) -> Sequence[Row]:
+        """Return at most so many live rows, spread evenly; the same ones while nothing changes."""
         ...
 
     def ids_with_prefix(self, prefix: str, *, limit: int = 10) -> Sequence[ImageId]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from lookalike.domain.arrays import RowArray
@@ -11,8 +12,32 @@ from lookalike.domain.hits import Selection
 from lookalike.domain.images import ImageRecord
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a page of a listing ends: when the last image was first seen, and its row."""
+
+    seen: float
+    row: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One page of the rows a filter selects, the newest first.
+
+    `total` counts all of them; `last` is where the page ends, None when nothing follows.
+    """
+
+    rows: RowArray
+    total: int
+    last: Place | None = None
+
+
 class FilterIndex(Protocol):
-    """Filterable fields by row; agrees with `domain.filters.matches` on every record."""
+    """Filterable fields by row; agrees with `domain.filters.matches` on every record.
+
+    A store whose rows are too many for masks selects without one: the text and the vector index
+    then compile the filter themselves.
+    """
 
     def append(self, records: Sequence[ImageRecord]) -> None:
         """Write the fixed fields of new images at their rows; durable after `flush`."""
@@ -45,6 +70,10 @@ class FilterIndex(Protocol):
 
     def select(self, filter_: Filter) -> Selection:
         """Return the live rows that meet a filter; an empty filter selects every live row."""
+        ...
+
+    def listing(self, selection: Selection, *, k: int, after: Place | None = None) -> Listing:
+        """Return the newest k selected rows, or the next k after a place."""
         ...
 
     def facets(self, selection: Selection) -> Mapping[str, Mapping[str, int]]:

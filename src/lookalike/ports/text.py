@@ -6,14 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from lookalike.domain.arrays import FloatMatrix, RowArray
+from lookalike.domain.arrays import BoolMask, FloatMatrix, RowArray
+from lookalike.domain.filter_terms import FilterTerms
 from lookalike.domain.hits import RowHits, Selection
 from lookalike.domain.queries import TextMatch
 
 
 @dataclass(frozen=True, slots=True)
 class TextDocument:
-    """The words known of one image, a field per kind of text."""
+    """The words known of one image, a field per kind of text.
+
+    `terms` is what filters may ask of it, for stores that are given no masks.
+    """
 
     row: int
     alt_text: str = ""
@@ -24,6 +28,7 @@ class TextDocument:
     labels: str = ""
     colors: str = ""
     path: str = ""
+    terms: FilterTerms | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,10 @@ class TextIndex(Protocol):
 
     def remove(self, rows: RowArray) -> None:
         """Remove rows; gone after `commit`."""
+        ...
+
+    def has(self, rows: RowArray) -> BoolMask:
+        """Tell for each of `(n,)` rows whether it can be found."""
         ...
 
     def commit(self, seq: int) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from lookalike.domain.arrays import FloatMatrix, RowArray
+from lookalike.domain.arrays import BoolMask, FloatMatrix, RowArray
+from lookalike.domain.filter_terms import FilterTerms
 from lookalike.domain.hits import RowHits, Selection
 
 
@@ -45,8 +46,26 @@ class VectorIndex(Protocol):
         """Return how many rows can be found."""
         ...
 
-    def add(self, rows: RowArray, vectors: FloatMatrix) -> None:
-        """Add `(n,)` rows with `(n, dim)` unit vectors; durable after `flush`."""
+    def add(
+        self, rows: RowArray, vectors: FloatMatrix, terms: Sequence[FilterTerms] | None = None
+    ) -> None:
+        """Add `(n,)` rows with `(n, dim)` unit vectors; durable after `flush`.
+
+        `terms` holds what filters may ask of each row. A store that is given masks leaves them
+        out of account; one that compiles filters itself finds a row added without terms only
+        where no filter is set.
+        """
+        ...
+
+    def update(self, rows: RowArray, terms: Sequence[FilterTerms]) -> None:
+        """Replace the terms of rows; unknown rows are passed over.
+
+        A store that is given masks does nothing here.
+        """
+        ...
+
+    def has(self, rows: RowArray) -> BoolMask:
+        """Tell for each of `(n,)` rows whether it can be found."""
         ...
 
     def remove(self, rows: RowArray) -> None:

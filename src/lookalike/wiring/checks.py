@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shutil
 import sys
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from lookalike.adapters.bundle_files import load_bundle, packaged_names, verify
 from lookalike.domain.errors import LookalikeError
+from lookalike.domain.findings import Finding
 from lookalike.domain.queries import Query, TextPart
 from lookalike.engine.writer import thumbnail_key
 from lookalike.settings import DEFAULT_BUNDLE
@@ -24,20 +24,6 @@ if TYPE_CHECKING:
 
 LOW_SPACE_BYTES: Final = 1 << 30
 SAMPLE: Final = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at; `remedy` says what to do about it."""
-
-    name: str
-    state: Literal["ok", "warning", "error"]
-    detail: str
-    remedy: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the finding as an object."""
-        return asdict(self)
 
 
 def run_checks(folder: Path) -> list[Finding]:

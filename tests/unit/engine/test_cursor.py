@@ -13,6 +13,7 @@ from lookalike.engine.cursor import (
     encode_cursor,
     fingerprint,
 )
+from lookalike.ports.filters import Place
 
 OWNER = fingerprint("index", "query")
 
@@ -29,7 +30,7 @@ def test_rankings_round_trip(rows, offset):
 
 
 def test_listings_round_trip():
-    cursor = ListingCursor(before=12345678901, total=7)
+    cursor = ListingCursor(Place(1.5, 12345678901), total=7)
     assert decode_cursor(encode_cursor(cursor, OWNER), OWNER) == cursor
 
 
@@ -41,7 +42,7 @@ def test_a_full_ranking_fits_a_url():
 
 
 def test_another_query_is_refused():
-    text = encode_cursor(ListingCursor(5, 5), OWNER)
+    text = encode_cursor(ListingCursor(Place(0.0, 5), 5), OWNER)
     with pytest.raises(CursorError, match="another query"):
         decode_cursor(text, fingerprint("index", "other"))
 
