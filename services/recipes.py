@@ -242,9 +242,19 @@ def _prepare_milvus(service: Service) -> Launch:
 
 
 def _prepare_s3(service: Service) -> Launch:
-    settings = fill(service, "s3proxy.conf", service.folder / "configs")
-    main = ("org.gaul.s3proxy.Main", "--properties", str(settings))
-    return _java(service, "-cp", f"{service.folder / 'lib'}/*", *main, heap_mb=256)
+    configs = service.folder / "configs"
+    settings = fill(service, "s3proxy.conf", configs)
+    logback = fill(service, "logback.xml", configs)
+    return _java(
+        service,
+        f"-Dlogback.configurationFile={logback}",
+        "-cp",
+        f"{service.folder / 'lib'}/*",
+        "org.gaul.s3proxy.Main",
+        "--properties",
+        str(settings),
+        heap_mb=256,
+    )
 
 
 RECIPES: dict[str, Recipe] = {
