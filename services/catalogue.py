@@ -10,6 +10,8 @@ SOURCES = ROOT / "services"
 FOLDER = Path(os.environ.get("SERVICES_DIR") or ROOT / ".services").resolve()
 
 HOST = "127.0.0.1"
+# The one bucket of both object stores; tests keep apart by prefixes.
+BUCKET = "lookalike"
 S3_ACCESS_KEY = "test"
 S3_SECRET_KEY = "testsecret"  # noqa: S105 - of a server that only this machine reaches
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from services.catalogue import ROOT, S3_ACCESS_KEY, S3_SECRET_KEY, Service
+from services.catalogue import BUCKET, HOST, ROOT, S3_ACCESS_KEY, S3_SECRET_KEY, Service
 
 # Named in full, so that the version does not depend on Maven's own.
 _COPY_DEPENDENCIES = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
@@ -242,6 +242,8 @@ def _prepare_milvus(service: Service) -> Launch:
 
 
 def _prepare_s3(service: Service) -> Launch:
+    # A bucket is a folder, and no client has to make it first.
+    (service.data / BUCKET).mkdir(exist_ok=True)
     configs = service.folder / "configs"
     settings = fill(service, "s3proxy.conf", configs)
     logback = fill(service, "logback.xml", configs)
@@ -257,6 +259,22 @@ def _prepare_s3(service: Service) -> Launch:
     )
 
 
+def _install_gcs(service: Service) -> None:
+    # In a copy: Go writes the sums of what it downloads beside the module.
+    module = service.folder / "module"
+    shutil.rmtree(module, ignore_errors=True)
+    shutil.copytree(service.sources, module)
+    execute(
+        ["go", "-C", str(module), "build", "-mod=mod", "-o", str(service.folder / "bin" / "gcs")],
+        remedy="install Go 1.26 or newer",
+    )
+
+
+def _prepare_gcs(service: Service) -> Launch:
+    binary = str(service.folder / "bin" / "gcs")
+    return Launch([binary, f"{HOST}:{service.port}", str(service.data), BUCKET])
+
+
 RECIPES: dict[str, Recipe] = {
     "cassandra": Recipe(_install_jars, _prepare_cassandra),
     "elasticsearch": Recipe(_install_elasticsearch, _prepare_elasticsearch),
@@ -264,4 +282,5 @@ RECIPES: dict[str, Recipe] = {
     "milvus": Recipe(_install_milvus, _prepare_milvus),
     "kafka": Recipe(_install_jars, _prepare_kafka),
     "s3": Recipe(_install_jars, _prepare_s3),
+    "gcs": Recipe(_install_gcs, _prepare_gcs),
 }
