@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from lookalike.domain.errors import MessageError, MessageTooLargeError
 from lookalike.domain.images import ImageId, Source, is_image_id
@@ -88,7 +88,7 @@ def decode_message(data: bytes) -> PutMessage | RemoveMessage:
         raise MessageError(f"not JSON: {str(error)[:200]}") from error
     if not isinstance(value, dict):
         raise MessageError("not a JSON object")
-    message: dict[str, Any] = value
+    message = cast("dict[str, Any]", value)
     if message.get("v") != VERSION:
         raise MessageError(
             f"version {str(message.get('v'))[:20]!r} is not read here; this one reads {VERSION}",
@@ -131,11 +131,9 @@ def _source_json(source: Source) -> dict[str, Any]:
 
 
 def _source(value: object) -> Source:
-    if not isinstance(value, dict) or not isinstance(value.get("uri"), str):  # pyright: ignore[reportUnknownMemberType]
+    given = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+    if not isinstance(given.get("uri"), str) or not given["uri"]:
         raise MessageError("a put has no source with a uri")
-    given: dict[str, Any] = value
-    if not given["uri"]:
-        raise MessageError("the uri is empty")
     known: dict[str, Any] = {}
     for name, content in given.items():
         if name in _TEXTS and isinstance(content, str):

@@ -145,9 +145,28 @@ class Gatherer:
                 bm25[missing] = self._stores.texts.score(query.match, rows[missing]).reshape(-1)
             gathered.features["bm25"] = bm25
         if found is not None and found.vector is not None and rows.shape[0]:
-            vectors = self._stores.vectors.fetch(rows)
-            gathered.features["cosine"] = (vectors @ found.vector.vector).astype(np.float32)
+            gathered.features["cosine"] = self._cosines(found, rows)
         gathered.rows = rows
+
+    def _cosines(self, found: _VectorPath, rows: RowArray) -> NDArray[np.float32]:
+        """Return `(n,)` cosines of rising rows: those the search gave, and the others' computed.
+
+        A row whose vector cannot be had, since it was only just added or removed, gets NaN.
+        """
+        assert found.vector is not None
+        order = np.argsort(found.rows)
+        found_rows, found_scores = found.rows[order], found.scores[order]
+        cosines = np.full(rows.shape, np.nan, dtype=np.float32)
+        at = np.minimum(np.searchsorted(found_rows, rows), max(0, len(found_rows) - 1))
+        is_found = found_rows[at] == rows if len(found_rows) else np.zeros(rows.shape, np.bool_)
+        cosines[is_found] = found_scores[at[is_found]]
+        missing = np.flatnonzero(~is_found)
+        if not self._stores.is_dense:
+            missing = missing[self._stores.vectors.has(rows[missing])]
+        if missing.size:
+            vectors = self._stores.vectors.fetch(rows[missing])
+            cosines[missing] = vectors @ found.vector.vector
+        return cosines
 
 
 def _wait(future: Future[Answer], deadline: float, path: str, degraded: list[str]) -> Answer | None:

@@ -78,18 +78,23 @@ class CopySearch:
         row = self._stores.catalog.rows_of([image]).get(image)
         if row is None:
             raise NotFoundError(f"no image {image} in this index")
+        vector = self._stores.vectors.fetch(np.asarray([row], dtype=np.int64))
+        hits = self._stores.vectors.search(vector, k=NEIGHBOURS)
+        others = hits.rows[0][hits.rows[0] >= 0]
+        if self._stores.is_dense:  # every hash is at hand; a cluster's are not
+            others = self._with_near_hashes(row, others)
+        others = others[others != row]
+        return self._judged(np.full(len(others), row, dtype=np.int64), others)
+
+    def _with_near_hashes(self, row: int, neighbours: RowArray) -> RowArray:
         rows, hashes, qualities = self._stores.catalog.phashes()
         at = int(np.searchsorted(rows, row))
         distances = np.bitwise_count(hashes ^ hashes[at])
         is_sure = (qualities >= self._rule.least_quality) & (
             qualities[at] >= self._rule.least_quality
         )
-        near_hash = rows[(distances <= self._rule.radius) & is_sure]
-        vector = self._stores.vectors.fetch(np.asarray([row], dtype=np.int64))
-        hits = self._stores.vectors.search(vector, k=NEIGHBOURS)
-        others = np.union1d(near_hash, hits.rows[0][hits.rows[0] >= 0])
-        others = others[(others != row) & np.isin(others, rows)]
-        return self._judged(np.full(len(others), row, dtype=np.int64), others)
+        others = np.union1d(rows[(distances <= self._rule.radius) & is_sure], neighbours)
+        return others[np.isin(others, rows)]
 
     def all(self) -> Sequence[CopyPair]:
         """Return every pair whose hashes share 16 aligned bits and that meets the rule.

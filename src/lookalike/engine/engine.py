@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lookalike.domain.errors import NotFoundError, StoreError
 from lookalike.domain.images import ImageId, is_image_id
+from lookalike.engine.adding import add_pictures
 from lookalike.engine.calibrating import calibrate
 from lookalike.engine.copies import CopySearch
 from lookalike.engine.decode_pool import DecodePool
@@ -18,6 +19,7 @@ from lookalike.engine.following import Follower
 from lookalike.engine.ingest import IngestOptions, IngestRun, IngestTools
 from lookalike.engine.lease import WriterLease
 from lookalike.engine.originals import read_original
+from lookalike.engine.publishing import publish_pictures
 from lookalike.engine.query_vectors import QueryEncoder
 from lookalike.engine.reports import Status
 from lookalike.engine.search import Searcher
@@ -26,16 +28,19 @@ from lookalike.engine.writer import Writer, thumbnail_key
 from lookalike.ranking.rrf import ReciprocalRankFusion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     from lookalike.domain.hits import SearchResult
     from lookalike.domain.images import ImageRecord
     from lookalike.domain.queries import Query
+    from lookalike.engine.adding import AddOutcome
     from lookalike.engine.copies import CopyPair
     from lookalike.engine.frames import DecodeAnswer, DecodeJob
     from lookalike.engine.reports import IngestReport, OnProgress
+    from lookalike.engine.writer import IndexWriter
     from lookalike.imaging.decode import DecodeLimits
     from lookalike.ports.encoder import Encoder
+    from lookalike.ports.ingest_log import IngestLog
     from lookalike.ports.ranker import Ranker
     from lookalike.ports.source import Fetcher, PictureSource, SourceItem
 
@@ -49,14 +54,16 @@ WRITER_WAIT_S: Final = 5.0
 class EngineParts:
     """What an engine is made of.
 
-    `open_writer` waits at most so many seconds for the index's lock, and opens it for writing.
+    `open_writer` waits at most so many seconds for the index's lock, and opens it for writing;
+    where `writer` is given instead, there is no lock and every call shares it. `log` takes
+    pictures for workers.
     `limits` of None are the usual ones: a search by words loads nothing that decodes pictures.
     """
 
     location: str
     index_id: str
     reader: Stores
-    open_writer: Callable[[float], tuple[Stores, Callable[[], None]]]
+    open_writer: Callable[[float], tuple[Stores, Callable[[], None]]] | None
     encoder: Encoder | None
     fetcher: Fetcher | None
     bytes_used: Callable[[], int]
@@ -67,17 +74,9 @@ class EngineParts:
     is_isolating_queries: bool = False
     writer_idle_s: float = 0.0
     ranker: Ranker | None = None
+    writer: IndexWriter | None = None
+    log: IngestLog | None = None
     clock: Callable[[], float] = time.time
-
-
-@dataclass(frozen=True, slots=True)
-class AddOutcome:
-    """What became of one added picture: its id, or the reason why it was refused."""
-
-    id: ImageId | None
-    is_new: bool
-    reason: str = ""
-    detail: str = ""
 
 
 class Engine:
@@ -217,29 +216,25 @@ class Engine:
             calibrate(writer.stores, self._parts.encoder)
             return report
 
-    def add(self, items: Sequence[SourceItem]) -> Sequence[AddOutcome]:
-        """Add single pictures; they are durable and searchable when this returns."""
-        source = _GivenItems(items)
-        given: set[ImageId] = set()
+    def add(
+        self, items: Sequence[SourceItem], *, is_keeping: bool = True, is_forced: bool = False
+    ) -> Sequence[AddOutcome]:
+        """Add single pictures; they are durable and searchable when this returns.
+
+        `is_keeping` stores pictures that came as bytes; `is_forced` looks at known ones again.
+        """
         with self._writing() as writer:
-            catalog = writer.stores.catalog
-            uris = [item.source.uri for item in items]
-            rows = catalog.state().rows
-            IngestRun(self._tools(writer), IngestOptions(is_keeping=True)).run([source])
-            states = catalog.source_states(uris)
-        details = {one.uri: one.detail for one in self._stores.catalog.failures(limit=len(uris))}
-        outcomes: list[AddOutcome] = []
-        for uri in uris:
-            state = states.get(uri)
-            image = state.image if state else None
-            if image is None:
-                reason = state.reason if state else "unreadable"
-                outcomes.append(AddOutcome(None, False, reason, details.get(uri, "")))
-                continue
-            row = self._stores.catalog.rows_of([image]).get(image, -1)
-            outcomes.append(AddOutcome(image, is_new=row >= rows and image not in given))
-            given.add(image)
-        return outcomes
+            options = IngestOptions(is_keeping=is_keeping, is_forced=is_forced)
+            return add_pictures(self._tools(writer), items, options)
+
+    def submit(self, items: Sequence[SourceItem]) -> Sequence[AddOutcome]:
+        """Hand pictures to the ingest log where there is one, else add them at once.
+
+        Durable when this returns; a worker makes those of a log searchable.
+        """
+        if self._parts.log is None:
+            return self.add(items)
+        return publish_pictures(self._stores, self._parts.log, items)
 
     def remove(self, ids: Sequence[ImageId], *, is_blocked: bool = False) -> int:
         """Remove images; blocked ones may not come back. Returns how many there were."""
@@ -272,6 +267,8 @@ class Engine:
         self._follower.catch_up()
         state = self._stores.catalog.state()
         vectors = self._stores.vectors.stats()
+        log = self._parts.log
+        waiting = log.lag() if log else 0
         return Status(
             location=self._parts.location,
             images=state.images,
@@ -284,7 +281,8 @@ class Engine:
             ann_recall_at_10=vectors.ann_recall_at_10,
             bytes=self._parts.bytes_used(),
             seq=state.seq,
-            is_up_to_date=self._stores.texts.seq >= state.seq,
+            is_up_to_date=not waiting if log else self._stores.texts.seq >= state.seq,
+            waiting=waiting,
         )
 
     def close(self) -> None:
@@ -295,6 +293,8 @@ class Engine:
         self._searcher.close()
         self._encoder.close()
         self._lease.close()
+        if self._parts.log is not None:
+            self._parts.log.close()
         with self._pool_lock:
             if self._pool is not None:
                 self._pool.close()
@@ -317,7 +317,8 @@ class Engine:
 
     def _mend(self) -> None:
         """Complete the text index that a stopped writer left behind, unless one is at work."""
-        if self._stores.texts.seq >= self._stores.catalog.state().seq:
+        stores = self._stores
+        if not stores.is_dense or stores.texts.seq >= stores.catalog.state().seq:
             return
         try:
             self._open_writer(wait_s=0.0).close()
@@ -330,7 +331,7 @@ class Engine:
 
         return self._parts.limits or DecodeLimits()
 
-    def _tools(self, writer: Writer) -> IngestTools:
+    def _tools(self, writer: IndexWriter) -> IngestTools:
         from lookalike.imaging.examine import ExaminePlan
 
         encoder = self._parts.encoder
@@ -340,14 +341,19 @@ class Engine:
         return IngestTools(writer, encoder, self._decoders(), plan, fetcher, self._parts.clock)
 
     @contextmanager
-    def _writing(self) -> Generator[Writer]:
-        """Hold the index's lock for the length of a `with` block."""
+    def _writing(self) -> Generator[IndexWriter]:
+        """Hold the index's lock for the length of a `with` block, where it has one."""
         if self._is_closed:
             raise StoreError(f"{self.location} is closed", hint="open the index again")
+        if self._parts.writer is not None:
+            yield self._parts.writer
+            return
         with self._lease.hold() as writer:
             yield writer
 
     def _open_writer(self, wait_s: float = WRITER_WAIT_S) -> Writer:
+        if self._parts.open_writer is None:
+            raise StoreError(f"{self.location} is open for reading only")
         stores, release = self._parts.open_writer(wait_s)
         encoder = self._parts.encoder
         models = {"vector": encoder.bundle.fingerprint} if encoder is not None else {}
@@ -370,28 +376,3 @@ class Engine:
 
             return answer(job)
         return self._decoders().submit(job).result()
-
-
-class _GivenItems:
-    """A source of the items at hand."""
-
-    def __init__(self, items: Sequence[SourceItem]) -> None:
-        self._items = items
-
-    @property
-    def name(self) -> str:
-        """A fixed name."""
-        return "given"
-
-    @property
-    def prefix(self) -> str | None:
-        """No uri is covered whole."""
-        return None
-
-    def count(self) -> int | None:
-        """How many items there are."""
-        return len(self._items)
-
-    def items(self) -> Iterator[SourceItem]:
-        """Yield them."""
-        yield from self._items

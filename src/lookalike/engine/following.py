@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from lookalike.engine.stores import Stores, replay
 
@@ -11,12 +11,17 @@ if TYPE_CHECKING:
     from lookalike.domain.arrays import RowArray
 
 
+EVERY_ROW: Final = (1 << 63) - 1
+
+
 class Follower:
     """Brings a set of reading stores up to the catalog before each answer."""
 
     def __init__(self, stores: Stores) -> None:
-        """Begin where the saved bitmaps end."""
+        """Begin where the saved bitmaps end; stores that commit by themselves need no following."""
         self._stores = stores
+        if not stores.is_dense:
+            stores.visible_rows = EVERY_ROW
         self._lock = threading.Lock()
         self._seen = -1
         self._filters_seq = stores.filters.seq
@@ -24,6 +29,8 @@ class Follower:
     def catch_up(self) -> None:
         """Show everything acknowledged so far; costs microseconds when nothing is new."""
         stores = self._stores
+        if not stores.is_dense:
+            return
         state = stores.catalog.state()
         if state.seq == self._seen and state.rows == stores.visible_rows:
             stores.vectors.refresh(state.rows)  # segments may have been sealed since

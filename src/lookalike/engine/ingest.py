@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from lookalike.domain.images import ImageFacts, ImageId, Source
     from lookalike.engine.decode_pool import DecodePool
     from lookalike.engine.reports import OnProgress
-    from lookalike.engine.writer import Writer
+    from lookalike.engine.writer import IndexWriter
     from lookalike.imaging.examine import ExaminePlan
     from lookalike.ports.encoder import Encoder
     from lookalike.ports.source import Fetcher, PictureSource
@@ -44,7 +44,7 @@ TICK_S: Final = 0.25
 MOST_PENDING: Final = 512
 """Merged sources and refusals that wait for a commit at the most."""
 
-IDS_REPORTED: Final = 1000
+MOST_REPORTED: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class IngestOptions:
 class IngestTools:
     """What a run works with; `encoder` is None where vectors come ready."""
 
-    writer: Writer
+    writer: IndexWriter
     encoder: Encoder | None
     pool: DecodePool
     plan: ExaminePlan
@@ -94,6 +94,7 @@ class IngestRun:
         self._pending = _Pending()
         self._flying: set[ImageId] = set()
         self._ids: list[ImageId] = []
+        self._refused: dict[str, tuple[str, str]] = {}
         self._total: int | None = None
         self._began = time.monotonic()
         self._told = 0.0
@@ -167,6 +168,8 @@ class IngestRun:
             self._pending.vanished.append(source.uri)
             return
         self._failed[reason] += 1
+        if len(self._refused) < MOST_REPORTED:
+            self._refused[source.uri] = error
         if not is_old:
             now = self._tools.clock()
             failure = Failure(source.uri, reason, detail, source.fingerprint, now)
@@ -195,7 +198,7 @@ class IngestRun:
             self._tools.writer.write(batch)
         ids = [image.facts.id for image in batch.images]
         self._flying.difference_update(ids)
-        self._ids.extend(ids[: max(0, IDS_REPORTED - len(self._ids))])
+        self._ids.extend(ids[: max(0, MOST_REPORTED - len(self._ids))])
 
     def _encode(self, judged: list[Judged]) -> list[FloatMatrix]:
         pixels = [one.pixels for one in judged if one.vector is None and one.pixels is not None]
@@ -252,6 +255,7 @@ class IngestRun:
             is_interrupted=self._options.stop.is_set(),
             refusals=self._refusals.path,
             ids=tuple(self._ids),
+            refused=dict(self._refused),
         )
 
 

@@ -39,7 +39,8 @@ class IngestReport:
     """What a run did.
 
     `known` counts items that needed no work; `merged` counts new sources of images already here.
-    `failed` maps a reason to its count; `refusals` is the file that lists each of them.
+    `failed` maps a reason to its count; `refusals` is the file that lists each of them. `ids`
+    (added) and `refused` (uri to reason and detail) hold the first thousand.
     """
 
     added: int
@@ -53,6 +54,7 @@ class IngestReport:
     is_interrupted: bool = False
     refusals: Path | None = None
     ids: Sequence[ImageId] = ()
+    refused: Mapping[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
 
     def to_json(self) -> dict[str, Any]:
         """Return the last line that `index --json` prints."""
@@ -72,7 +74,7 @@ class IngestReport:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The state of an index, as `status` shows it."""
+    """The state of an index, as `status` shows it; `waiting` counts messages of the log."""
 
     location: str
     images: int
@@ -86,6 +88,7 @@ class Status:
     bytes: int
     seq: int
     is_up_to_date: bool
+    waiting: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return the object that `status --json` and `/v1/status` give."""
@@ -102,4 +105,5 @@ class Status:
             "bytes": self.bytes,
             "seq": self.seq,
             "up_to_date": self.is_up_to_date,
+            "waiting": self.waiting,
         }

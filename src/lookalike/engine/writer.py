@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 
@@ -61,6 +61,35 @@ class WriteBatch:
 def thumbnail_key(image: ImageId) -> str:
     """Return the blob key of an image's thumbnail."""
     return f"thumbnails/{image[:2]}/{image}"
+
+
+class IndexWriter(Protocol):
+    """What writes batches to the stores of an index; each write is acknowledged by its return."""
+
+    @property
+    def stores(self) -> Stores:
+        """The stores written to."""
+        ...
+
+    def write(self, batch: WriteBatch) -> None:
+        """Write a batch."""
+        ...
+
+    def remove(self, ids: Sequence[ImageId], *, is_blocked: bool) -> int:
+        """Remove images everywhere and return how many there were."""
+        ...
+
+    def flush(self) -> None:
+        """Make everything acknowledged searchable by words too."""
+        ...
+
+    def optimize(self) -> None:
+        """Seal and merge what was appended."""
+        ...
+
+    def close(self) -> None:
+        """Finish and let go."""
+        ...
 
 
 class Writer:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from lookalike.domain.errors import UsageError
+from lookalike.settings.cluster import CLUSTER_VARIABLES
 
 DEFAULT_INDEX: Final = "lookalike.index"
 DEFAULT_BUNDLE: Final = "lite"
@@ -22,6 +23,7 @@ VARIABLES: Final[Mapping[str, str]] = {
     "LOOKALIKE_ALLOW_HOSTS": "private hosts or networks that URLs may lead to, separated by commas",
     "LOOKALIKE_MAX_PIXELS": "largest width x height that is decoded",
     "LOOKALIKE_MAX_BYTES": "largest picture file that is read",
+    **CLUSTER_VARIABLES,
 }
 """Every variable that is read; the documentation is checked against it."""
 
@@ -38,6 +40,7 @@ class Settings:
     """What shapes a process; an index's own settings stand in its `index.toml`."""
 
     index: Path = Path(DEFAULT_INDEX)
+    config: Path | None = None
     encoder: str | None = None
     threads: int = field(default_factory=available_cores)
     decoders: int = field(default_factory=available_cores)
@@ -55,8 +58,10 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """
     values = os.environ if environment is None else environment
     cores = available_cores()
+    config = values.get("LOOKALIKE_CONFIG")
     return Settings(
         index=Path(values.get("LOOKALIKE_INDEX") or DEFAULT_INDEX).expanduser(),
+        config=Path(config).expanduser() if config else None,
         encoder=values.get("LOOKALIKE_ENCODER") or None,
         threads=_whole(values, "LOOKALIKE_THREADS") or cores,
         decoders=_whole(values, "LOOKALIKE_DECODERS") or cores,

@@ -1,0 +1,196 @@
+"""Writing to a cluster: many writers at once, no lock, every step safe to repeat.
+
+The order of a batch:
+
+1. blobs: thumbnails, kept originals, and the durable copy of each vector;
+2. the catalog, with the fingerprints of the sources left blank;
+3. vectors, then words, with what filters ask;
+4. the fingerprints.
+
+A source without its fingerprint is read again by the next run or by a worker's next try, and a
+known image whose vector or words are missing gets them then. So whatever fails in the middle is
+mended by trying again, and `engine.repair` mends what nobody tries again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lookalike.domain.filter_terms import terms_of
+from lookalike.domain.images import hashed_row
+from lookalike.engine.documents import document_of
+from lookalike.engine.originals import original_key
+from lookalike.engine.vector_blobs import pack_vector, read_vectors, vector_key
+from lookalike.engine.writer import thumbnail_key
+from lookalike.ports.catalog import Batch, NewImage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from lookalike.domain.arrays import FloatMatrix
+    from lookalike.domain.images import ImageId, ImageRecord
+    from lookalike.engine.stores import Stores
+    from lookalike.engine.writer import PreparedImage, WriteBatch
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """What was written to the derived stores: images whose vector or words were missing."""
+
+    vectors: int = 0
+    texts: int = 0
+    removed: int = 0
+    lost: tuple[ImageId, ...] = ()
+
+
+class ClusterWriter:
+    """`engine.writer.IndexWriter` over a cluster's stores; safe to call from many threads."""
+
+    def __init__(self, stores: Stores, *, models: dict[str, str]) -> None:
+        """Share the stores of the readers: there is nothing to open or to lock."""
+        self._stores = stores
+        self._models = models
+
+    @property
+    def stores(self) -> Stores:
+        """The stores written to."""
+        return self._stores
+
+    def write(self, batch: WriteBatch) -> None:
+        """Write a batch; what it holds is acknowledged when this returns."""
+        self._put_blobs(batch.images)
+        sources = [*((one.facts.id, one.source) for one in batch.images), *batch.merged]
+        uris = [source.uri for _, source in sources]
+        moved_from = self._images_of([*uris, *batch.vanished, *batch.forgotten])
+        seq = self._stores.catalog.commit(
+            Batch(
+                images=[
+                    NewImage(hashed_row(one.facts.id), one.facts, self._models)
+                    for one in batch.images
+                ],
+                sources=[(image, replace(source, fingerprint="")) for image, source in sources],
+                failures=batch.failures,
+                vanished=batch.vanished,
+                forgotten=batch.forgotten,
+            )
+        )
+        touched = {image for image, _ in sources} | moved_from
+        vectors = {one.facts.id: one.vector for one in batch.images}
+        self.derive(touched, seq=seq, vectors=vectors)
+        fingerprinted = [pair for pair in sources if pair[1].fingerprint]
+        if fingerprinted:
+            self._stores.catalog.commit(Batch(sources=fingerprinted))
+
+    def derive(
+        self,
+        images: Iterable[ImageId],
+        *,
+        seq: int,
+        vectors: Mapping[ImageId, FloatMatrix] | None = None,
+    ) -> Derived:
+        """Bring vectors and words of some images to what the catalog says of them.
+
+        `vectors` are at hand already; those of other images are read from the blobs where the
+        vector index lacks them.
+        """
+        stores, wanted = self._stores, list(dict.fromkeys(images))
+        if not wanted:
+            return Derived()
+        rows = [hashed_row(image) for image in wanted]
+        records: list[ImageRecord] = []
+        gone: list[int] = []
+        for image, row, record in zip(wanted, rows, stores.catalog.records(rows), strict=True):
+            if record is None:
+                gone.append(row)
+            elif record.id == image:
+                records.append(record)
+        added, lost = self._derive_vectors(records, vectors or {})
+        had_text = stores.texts.has(np.asarray([one.row for one in records], dtype=np.int64))
+        stores.texts.add(
+            [
+                replace(document_of(one), terms=terms_of(one))
+                for one in records
+                if one.id not in lost
+            ]
+        )
+        if gone:
+            self._hide(np.asarray(gone, dtype=np.int64))
+        stores.texts.commit(seq)
+        return Derived(added, int(np.count_nonzero(~had_text)), len(gone), lost)
+
+    def remove(self, ids: Sequence[ImageId], *, is_blocked: bool) -> int:
+        """Remove images everywhere and return how many there were."""
+        removed = self._stores.catalog.remove(ids, is_blocked=is_blocked)
+        if ids:  # all of them: an earlier try may have come no further than the catalog
+            self._hide(np.asarray([hashed_row(image) for image in ids], dtype=np.int64))
+            self.flush()
+            self._stores.blobs.delete_many(
+                [key for image in ids for key in blob_keys(self._stores.space, image)]
+            )
+        return len(removed)
+
+    def flush(self) -> None:
+        """Make everything acknowledged searchable by words too."""
+        self._stores.texts.commit(self._stores.texts.seq)
+
+    def optimize(self) -> None:
+        """Let the vector and the text index put their house in order."""
+        self.flush()
+        self._stores.vectors.optimize()
+        self._stores.texts.optimize()
+
+    def close(self) -> None:
+        """Do nothing: the stores belong to the engine."""
+
+    def _put_blobs(self, images: Sequence[PreparedImage]) -> None:
+        blobs = {thumbnail_key(one.facts.id): one.thumbnail for one in images}
+        blobs |= {original_key(one.facts.id): one.original for one in images}
+        space = self._stores.space
+        blobs |= {vector_key(space, one.facts.id): pack_vector(one.vector) for one in images}
+        self._stores.blobs.put_many({key: data for key, data in blobs.items() if data})
+
+    def _images_of(self, uris: Sequence[str]) -> set[ImageId]:
+        """Return the images that the uris belong to before the batch moves or drops them."""
+        states = self._stores.catalog.source_states(uris)
+        return {state.image for state in states.values() if state.image is not None}
+
+    def _derive_vectors(
+        self, records: Sequence[ImageRecord], at_hand: Mapping[ImageId, FloatMatrix]
+    ) -> tuple[int, tuple[ImageId, ...]]:
+        """Add the vectors that are missing, update the terms of the others; name the lost ones."""
+        stores = self._stores
+        if not records:
+            return 0, ()
+        rows = np.asarray([record.row for record in records], dtype=np.int64)
+        terms = [terms_of(record) for record in records]
+        is_known = stores.vectors.has(rows)
+        is_known &= np.asarray([record.id not in at_hand for record in records], dtype=np.bool_)
+        missing = [record.id for record, known in zip(records, is_known, strict=True) if not known]
+        found = {image: at_hand[image] for image in missing if image in at_hand}
+        found |= read_vectors(stores, [image for image in missing if image not in found])
+        fresh = [at for at, record in enumerate(records) if record.id in found]
+        if fresh:
+            stores.vectors.add(
+                rows[fresh],
+                np.stack([found[records[at].id] for at in fresh]),
+                [terms[at] for at in fresh],
+            )
+        if is_known.any():
+            known = np.flatnonzero(is_known)
+            stores.vectors.update(rows[known], [terms[at] for at in known.tolist()])
+        stores.vectors.flush()
+        lost = tuple(image for image in missing if image not in found)
+        return len(fresh), lost
+
+    def _hide(self, rows: np.ndarray) -> None:
+        self._stores.vectors.remove(rows)
+        self._stores.vectors.flush()
+        self._stores.texts.remove(rows)
+
+
+def blob_keys(space: str, image: ImageId) -> tuple[str, ...]:
+    """Return the keys of everything that is kept of an image."""
+    return thumbnail_key(image), original_key(image), vector_key(space, image)
