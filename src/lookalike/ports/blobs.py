@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 
@@ -14,7 +14,7 @@ class BlobStore(Protocol):
         ...
 
     def put_many(self, blobs: Mapping[str, bytes]) -> None:
-        """Write several blobs."""
+        """Write several blobs; on an error some of them may be there."""
         ...
 
     def put_new(self, key: str, data: bytes) -> bool:
@@ -28,12 +28,20 @@ class BlobStore(Protocol):
         """Return a blob, or None."""
         ...
 
+    def get_many(self, keys: Iterable[str]) -> Mapping[str, bytes]:
+        """Return the blobs there are of these keys, all in memory."""
+        ...
+
     def has(self, key: str) -> bool:
         """Tell whether the blob exists."""
         ...
 
     def delete(self, key: str) -> None:
         """Delete a blob; an unknown key does nothing."""
+        ...
+
+    def delete_many(self, keys: Iterable[str]) -> None:
+        """Delete several blobs; on an error some of them may be left."""
         ...
 
     def signed_url(self, key: str, *, expires_s: float) -> str | None:
