@@ -17,17 +17,14 @@ import numpy as np
 from lookalike.adapters.catalog_sqlite_mapping import (
     IMAGE_COLUMNS,
     SOURCE_COLUMNS,
-    pack_ids,
-    pack_key,
     pack_site,
     record_of,
     source_of,
-    unpack_id,
-    unpack_key,
     unpack_text,
 )
 from lookalike.adapters.catalog_sqlite_schema import check_version, connect, migrate, store_errors
 from lookalike.adapters.catalog_sqlite_writing import CatalogTransaction
+from lookalike.adapters.catalog_values import pack_ids, pack_key, unpack_id, unpack_key
 from lookalike.domain.errors import IndexMissingError, StoreError
 from lookalike.domain.images import Row
 from lookalike.ports.catalog import CatalogState, Change, Failure, SourceState

@@ -1,9 +1,8 @@
 """How the catalog's values look inside SQLite, and back.
 
-Uris and site names are blobs, so that they sort by code point and may hold anything a Python
-string may: `surrogatepass` is one-to-one over all strings, so a file name that is not UTF-8
-(which Python shows with lone surrogates) comes back as it was. Other text is TEXT where UTF-8
-can hold it and a blob of the same encoding where it cannot.
+Uris and site names are blobs (`catalog_values.pack_key`), so that they sort by code point and
+may hold anything a Python string may. Other text is TEXT where UTF-8 can hold it and a blob of
+the same encoding where it cannot.
 """
 
 from __future__ import annotations
@@ -13,16 +12,9 @@ import struct
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from lookalike.adapters.catalog_values import pack_key, unpack_id, unpack_key
 from lookalike.domain.errors import IndexCorruptError
-from lookalike.domain.images import (
-    ImageFacts,
-    ImageId,
-    ImageRecord,
-    PaletteColour,
-    Row,
-    Source,
-    is_image_id,
-)
+from lookalike.domain.images import ImageFacts, ImageRecord, PaletteColour, Row, Source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,16 +56,6 @@ def unpack_text(value: Text) -> str:
     return value if isinstance(value, str) else unpack_key(value)
 
 
-def pack_key(text: str) -> bytes:
-    """Return a uri as bytes that sort as its code points do."""
-    return text.encode("utf-8", "surrogatepass")
-
-
-def unpack_key(value: bytes) -> str:
-    """Return what `pack_key` was given."""
-    return value.decode("utf-8", "surrogatepass")
-
-
 def pack_site(site: str) -> bytes:
     """Return a host name with its labels turned round, so that sub-domains follow it."""
     return pack_key(".".join(reversed(site.split(".")))) if site else b""
@@ -82,21 +64,6 @@ def pack_site(site: str) -> bytes:
 def unpack_site(value: bytes) -> str:
     """Return what `pack_site` was given."""
     return ".".join(reversed(unpack_key(value).split("."))) if value else ""
-
-
-def pack_id(image: ImageId) -> bytes | None:
-    """Return an id as 16 bytes, or None for text that is no id."""
-    return bytes.fromhex(image) if is_image_id(image) else None
-
-
-def pack_ids(images: Sequence[ImageId]) -> list[bytes]:
-    """Return the ids as bytes, text that is no id left out."""
-    return [key for key in map(pack_id, images) if key is not None]
-
-
-def unpack_id(value: bytes) -> ImageId:
-    """Return what `pack_id` was given."""
-    return ImageId(value.hex())
 
 
 def image_values(image: NewImage, key: bytes, seen: float) -> tuple[Any, ...]:

@@ -9,15 +9,13 @@ from lookalike.adapters.catalog_sqlite_mapping import (
     IMAGE_COLUMNS,
     SOURCE_COLUMNS,
     image_values,
-    pack_id,
-    pack_key,
     pack_text,
     source_of,
     source_values,
 )
+from lookalike.adapters.catalog_values import merged_source, pack_id, pack_key, require_id
 from lookalike.domain.errors import StoreError
 from lookalike.domain.images import Row
-from lookalike.domain.licences import UNKNOWN
 from lookalike.domain.reasons import BLOCKED
 from lookalike.ports.catalog import Failure
 
@@ -74,7 +72,7 @@ class CatalogTransaction:
         for image in batch.images:
             self._put_image(image)
         for image_id, source in batch.sources:
-            self._put_source(_key(image_id), source)
+            self._put_source(require_id(image_id), source)
         for failure in batch.failures:
             self._put_failure(failure)
         for uri in batch.vanished:
@@ -112,7 +110,7 @@ class CatalogTransaction:
         return self._seq
 
     def _put_image(self, image: NewImage) -> None:
-        key = _key(image.facts.id)
+        key = require_id(image.facts.id)
         if self._is_blocked(key) or self._row_of(key) is not None:
             return
         if image.row < self._rows:
@@ -248,26 +246,3 @@ class CatalogTransaction:
 
     def _is_blocked(self, key: bytes) -> bool:
         return bool(self._execute("SELECT 1 FROM blocked WHERE id = ?", (key,)).fetchone())
-
-
-def merged_source(old: Source, new: Source) -> Source:
-    """Return what two sightings of one uri say: the newer one, where it says anything."""
-    return replace(
-        new,
-        fingerprint=new.fingerprint or old.fingerprint,
-        page_url=new.page_url or old.page_url,
-        site=new.site or old.site,
-        title=new.title or old.title,
-        alt_text=new.alt_text or old.alt_text,
-        caption=new.caption or old.caption,
-        page_text=new.page_text or old.page_text,
-        licence=old.licence if new.licence == UNKNOWN else new.licence,
-        taken=old.taken if new.taken is None else new.taken,
-    )
-
-
-def _key(image: ImageId) -> bytes:
-    key = pack_id(image)
-    if key is None:
-        raise StoreError(f"{image!r} is no image id", hint="ids are 32 hex digits")
-    return key

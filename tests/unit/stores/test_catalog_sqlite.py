@@ -13,7 +13,7 @@ import pytest
 from lookalike.adapters.catalog_sqlite import SqliteCatalog
 from lookalike.adapters.catalog_sqlite_mapping import pack_site, unpack_site
 from lookalike.adapters.catalog_sqlite_schema import MIGRATIONS, VERSION
-from lookalike.adapters.catalog_sqlite_writing import merged_source
+from lookalike.adapters.catalog_values import merged_source
 from lookalike.domain.errors import (
     DiskFullError,
     IndexCorruptError,
