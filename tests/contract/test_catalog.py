@@ -93,6 +93,8 @@ def test_an_empty_catalog_knows_nothing(catalog):
     assert catalog.failure_counts() == {}
     assert list(catalog.removed_rows()) == []
     assert catalog.blocked([key("a")]) == frozenset()
+    assert list(catalog.all_blocked()) == []
+    assert list(catalog.all_failures()) == []
 
 
 def test_a_record_comes_back_as_it_was(catalog):
@@ -361,6 +363,32 @@ def test_a_forgotten_uri_takes_its_image_along_unless_it_has_another(catalog):
     assert catalog.failure_counts() == {}
     assert catalog.source_states(["/a", "/b", "/x"]) == {}
     assert catalog.state().images == 1
+
+
+def test_a_source_may_come_vanished(catalog):
+    gone = seen("a", "/gone", fingerprint="f", is_vanished=True)
+    catalog.commit(Batch([new("a", 0)], [gone, seen("a", "/a")]))
+    assert {s.uri: s.is_vanished for s in only(catalog, 0).sources} == {"/gone": True, "/a": False}
+    assert catalog.source_states(["/gone"])["/gone"].fingerprint == ""
+    assert list(catalog.uris_under("/")) == ["/a"]
+    assert catalog.state().sources == 1
+
+
+def test_times_of_another_index_are_kept_and_widened(catalog):
+    image = replace(new("a", 0), first_seen=NOW - 50, last_seen=NOW - 5)
+    catalog.commit(Batch([image], [seen("a", "/a", seen=NOW - 20), seen("a", "/b", seen=NOW - 9)]))
+    assert (only(catalog, 0).first_seen, only(catalog, 0).last_seen) == (NOW - 50, NOW - 5)
+    catalog.commit(Batch(sources=[seen("a", "/c", seen=NOW), seen("a", "/d", seen=NOW - 60)]))
+    assert (only(catalog, 0).first_seen, only(catalog, 0).last_seen) == (NOW - 60, NOW)
+
+
+def test_every_failure_and_every_blocked_image_is_listed(catalog):
+    failures = [Failure(f"/{n:04}", reasons.EMPTY, "why", f"f{n}", NOW - n) for n in range(1100)]
+    catalog.commit(Batch(failures=failures))
+    assert sorted(catalog.all_failures(), key=lambda one: one.uri) == failures
+    blocked = [key(f"{n}") for n in range(1100)]
+    catalog.remove(blocked, is_blocked=True)
+    assert sorted(catalog.all_blocked()) == sorted(blocked)
 
 
 def test_perceptual_hashes_of_live_images(catalog):

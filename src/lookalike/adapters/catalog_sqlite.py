@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import numpy as np
 
 from lookalike.adapters.catalog_sqlite_mapping import (
+    FAILURE_COLUMNS,
     IMAGE_COLUMNS,
     SOURCE_COLUMNS,
+    failure_of,
     pack_site,
     record_of,
     source_of,
@@ -27,7 +29,7 @@ from lookalike.adapters.catalog_sqlite_writing import CatalogTransaction
 from lookalike.adapters.catalog_values import pack_ids, pack_key, unpack_id, unpack_key
 from lookalike.domain.errors import IndexMissingError, StoreError
 from lookalike.domain.images import Row
-from lookalike.ports.catalog import CatalogState, Change, Failure, SourceState
+from lookalike.ports.catalog import CatalogState, Change, SourceState
 
 if TYPE_CHECKING:
     import sqlite3
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
 
     from lookalike.domain.arrays import RowArray
     from lookalike.domain.images import ImageId, ImageRecord, Source
-    from lookalike.ports.catalog import Batch
+    from lookalike.ports.catalog import Batch, Failure
 
 CHUNK: Final = 500
 """Values bound in one statement; SQLite before 3.32 takes at most 999."""
@@ -114,6 +116,14 @@ class SqliteCatalog:
         """Return those of the ids that may not come back."""
         query = "SELECT id FROM blocked WHERE id IN ({marks})"
         return frozenset(unpack_id(row[0]) for row in self._select(query, pack_ids(ids)))
+
+    def all_blocked(self) -> Iterator[ImageId]:
+        """Yield every id that may not come back, in order."""
+        query = "SELECT id FROM blocked WHERE id > ? ORDER BY id LIMIT ?"
+        last = b""
+        while keys := [row[0] for row in self._all(query, (last, CHUNK))]:
+            yield from map(unpack_id, keys)
+            last = keys[-1]
 
     def rows_of(self, ids: Sequence[ImageId]) -> Mapping[ImageId, Row]:
         """Return the rows of the live images among the ids."""
@@ -214,14 +224,19 @@ class SqliteCatalog:
 
     def failures(self, *, limit: int = 1000) -> Sequence[Failure]:
         """Return remembered failures, newest first."""
+        query = f"SELECT {FAILURE_COLUMNS} FROM failures ORDER BY number DESC LIMIT ?"  # noqa: S608
+        return [failure_of(values) for values in self._all(query, (limit,))]
+
+    def all_failures(self) -> Iterator[Failure]:
+        """Yield every remembered failure, the oldest first."""
         query = (
-            "SELECT uri, reason, detail, fingerprint, seen FROM failures"
-            " ORDER BY number DESC LIMIT ?"
+            f"SELECT number, {FAILURE_COLUMNS} FROM failures"  # noqa: S608
+            " WHERE number > ? ORDER BY number LIMIT ?"
         )
-        return [
-            Failure(unpack_key(uri), *map(unpack_text, texts), seen=seen)
-            for uri, *texts, seen in self._all(query, (limit,))
-        ]
+        last = 0
+        while found := self._all(query, (last, CHUNK)):
+            yield from (failure_of(values) for _, *values in found)
+            last = found[-1][0]
 
     def failure_counts(self) -> Mapping[str, int]:
         """Return how many sources are refused under each reason."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from lookalike.adapters.catalog_values import pack_key, unpack_id, unpack_key
 from lookalike.domain.errors import IndexCorruptError
 from lookalike.domain.images import ImageFacts, ImageRecord, PaletteColour, Row, Source
+from lookalike.ports.catalog import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +34,7 @@ SOURCE_COLUMNS: Final = (
     "uri, fingerprint, page_url, site, title, alt_text, caption, page_text, licence, taken,"
     " seen, is_vanished"
 )
+FAILURE_COLUMNS: Final = "uri, reason, detail, fingerprint, seen"
 
 _ANIMATED: Final = 1
 _TRANSPARENT: Final = 2
@@ -66,8 +68,8 @@ def unpack_site(value: bytes) -> str:
     return ".".join(reversed(unpack_key(value).split("."))) if value else ""
 
 
-def image_values(image: NewImage, key: bytes, seen: float) -> tuple[Any, ...]:
-    """Return the values of `IMAGE_COLUMNS` for an image first seen now."""
+def image_values(image: NewImage, key: bytes, now: float) -> tuple[Any, ...]:
+    """Return the values of `IMAGE_COLUMNS` for an image that is new here."""
     facts = image.facts
     phash = int(facts.phash) % _PHASH_BITS
     return (
@@ -88,8 +90,8 @@ def image_values(image: NewImage, key: bytes, seen: float) -> tuple[Any, ...]:
         pack_text(facts.licence),
         pack_text(facts.embedded_text),
         json.dumps(dict(image.models)),
-        seen,
-        seen,
+        now if image.first_seen is None else float(image.first_seen),
+        now if image.last_seen is None else float(image.last_seen),
     )
 
 
@@ -132,6 +134,12 @@ def source_of(values: Sequence[Any]) -> Source:
         seen,
         bool(gone),
     )
+
+
+def failure_of(values: Sequence[Any]) -> Failure:
+    """Return the failure that `FAILURE_COLUMNS` hold."""
+    uri, *texts, seen = values
+    return Failure(unpack_key(uri), *map(unpack_text, texts), seen=seen)
 
 
 def record_of(values: Sequence[Any], sources: Sequence[Source]) -> ImageRecord:

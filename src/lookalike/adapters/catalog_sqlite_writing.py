@@ -119,7 +119,8 @@ class CatalogTransaction:
             )
         self._execute(_INSERT_IMAGE, image_values(image, key, self._now))
         self._images += 1
-        self._fresh.add(int(image.row))
+        if image.first_seen is None:
+            self._fresh.add(int(image.row))
         self._touch(int(image.row), key)
 
     def _put_source(self, key: bytes, source: Source) -> None:

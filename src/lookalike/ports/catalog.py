@@ -32,11 +32,17 @@ class CatalogState:
 
 @dataclass(frozen=True, slots=True)
 class NewImage:
-    """An image first seen, with the row its vector and columns were written at."""
+    """An image first seen, with the row its vector and columns were written at.
+
+    `first_seen` and `last_seen` are set where an image comes from another index with the times
+    it was seen there; its sources only widen them. Else its sources alone tell.
+    """
 
     row: Row
     facts: ImageFacts
     models: Mapping[str, str] = field(default_factory=dict[str, str])
+    first_seen: float | None = None
+    last_seen: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +122,10 @@ class Catalog(Protocol):
         """Return those of the ids that may not come back."""
         ...
 
+    def all_blocked(self) -> Iterator[ImageId]:
+        """Yield every id that may not come back, in an order of the store's own."""
+        ...
+
     def rows_of(self, ids: Sequence[ImageId]) -> Mapping[ImageId, Row]:
         """Return the rows of the live images among the ids."""
         ...
@@ -161,6 +171,10 @@ class Catalog(Protocol):
 
     def failures(self, *, limit: int = 1000) -> Sequence[Failure]:
         """Return remembered failures, newest first."""
+        ...
+
+    def all_failures(self) -> Iterator[Failure]:
+        """Yield every remembered failure, the oldest first where the store knows an order."""
         ...
 
     def failure_counts(self) -> Mapping[str, int]:
