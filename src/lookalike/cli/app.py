@@ -11,7 +11,7 @@ from typing import Annotated, Never
 import typer
 
 from lookalike import __version__
-from lookalike.cli import indexing, models, searching, serving, tending
+from lookalike.cli import checking, indexing, models, searching, serving, tending, working
 from lookalike.cli.output import print_error
 from lookalike.domain.errors import DiskFullError, LookalikeError, StoreError
 
@@ -50,8 +50,10 @@ app.command("show")(tending.show)
 app.command("remove")(tending.remove)
 app.command("status")(tending.status)
 app.command("optimize")(tending.optimize)
-app.command("doctor")(tending.doctor)
+app.command("doctor")(checking.doctor)
+app.command("init-cluster")(checking.init_cluster)
 app.command("serve")(serving.serve)
+app.command("worker")(working.worker)
 app.command("eval")(serving.evaluate)
 app.add_typer(models.app, name="models")
 

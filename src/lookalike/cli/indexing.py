@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lookalike.cli import options as opt
-from lookalike.cli.opening import index_folder
+from lookalike.cli.opening import index_folder, open_engine
 from lookalike.cli.output import is_terminal, pairs, print_json
+from lookalike.cli.stopping import stopping
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-    from types import FrameType
+    from pathlib import Path
 
     from lookalike.engine.engine import Engine
     from lookalike.engine.ingest import IngestOptions
@@ -30,6 +29,7 @@ def index(
         ),
     ],
     index: opt.IndexDir = None,
+    config: opt.Config = None,
     encoder: Annotated[
         str | None,
         typer.Option(help="Bundle of a new index: a name or a folder.", show_default=False),
@@ -50,15 +50,14 @@ def index(
     """Index pictures: only what is new or changed is worked on, and a stopped run goes on."""
     from lookalike.domain.licences import normalise_licence
     from lookalike.engine.ingest import IngestOptions
-    from lookalike.wiring.embedded import OpenOptions, open_index
+    from lookalike.wiring.embedded import OpenOptions
     from lookalike.wiring.sources import open_sources, ready_dim, require_folders
 
     if watch:
         require_folders(source)
-    folder = index_folder(index)
-    sources = open_sources(source, folder)
+    sources = open_sources(source, index_folder(index))
     options = OpenOptions(encoder=encoder, dim=ready_dim(sources), is_creating=True)
-    with open_index(folder, options) as engine, _stopping() as stop:
+    with open_engine(index, config, options) as engine, stopping() as stop:
         run = IngestOptions(
             is_forced=force,
             is_pruning=prune,
@@ -69,7 +68,7 @@ def index(
             report = engine.index(sources, run, on_progress)
         _print_report(report, is_json=is_json)
         if watch and not stop.is_set():
-            _watch(engine, source, run, is_json=is_json)
+            _watch(engine, source, index_folder(index), run, is_json=is_json)
     if report.failed or report.is_interrupted:
         raise typer.Exit(1)
 
@@ -92,35 +91,17 @@ def _print_report(report: IngestReport, *, is_json: bool) -> None:
     typer.echo(f"stages: {pairs(stages)}")
 
 
-def _watch(engine: Engine, sources: list[str], run: IngestOptions, *, is_json: bool) -> None:
+def _watch(
+    engine: Engine, sources: list[str], own: Path, run: IngestOptions, *, is_json: bool
+) -> None:
     from lookalike.wiring.sources import watch_sources
 
     if not is_json:
         typer.echo("watching; press Ctrl-C to end", err=True)
-    for changed in watch_sources(sources, engine.location, run.stop):
+    for changed in watch_sources(sources, own, run.stop):
         report = engine.index(changed, run)
         if report.added or report.merged or report.vanished or report.failed:
             _print_report(report, is_json=is_json)
-
-
-@contextmanager
-def _stopping() -> Generator[threading.Event]:
-    """Turn the first Ctrl-C or SIGTERM into a tidy stop; a second one ends at once."""
-    stop = threading.Event()
-
-    def ask(number: int, _frame: FrameType | None) -> None:
-        if stop.is_set():
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-        typer.echo("stopping after the current batch; once more ends at once", err=True)
-        stop.set()
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

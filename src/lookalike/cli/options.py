@@ -21,7 +21,16 @@ IndexDir: TypeAlias = Annotated[
         "--index",
         "-i",
         metavar="DIR",
-        help="The index folder [env: LOOKALIKE_INDEX; default: ./lookalike.index].",
+        help="The index folder (env LOOKALIKE_INDEX, default ./lookalike.index).",
+        show_default=False,
+    ),
+]
+Config: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="A cluster's lookalike.toml, in place of a folder (env LOOKALIKE_CONFIG).",
         show_default=False,
     ),
 ]
@@ -83,6 +92,7 @@ class Ask:
     """What `search` and `similar` have in common."""
 
     index: Path | None
+    config: Path | None
     k: int
     cursor: str | None
     is_explained: bool

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 def search(
     query: Annotated[list[str], typer.Argument(help="Words and filters in the query language.")],
     index: opt.IndexDir = None,
+    config: opt.Config = None,
     k: opt.HowMany = 20,
     color: opt.Color = None,
     type_: opt.Type = None,
@@ -49,13 +50,14 @@ def search(
         min_height=min_height, max_width=max_width, max_height=max_height, licence=licence,
         site=site, object=object_, since=since, until=until,
     )  # fmt: skip
-    ask = opt.Ask(index, k, cursor, explain, is_json, sheet, filters)
+    ask = opt.Ask(index, config, k, cursor, explain, is_json, sheet, filters)
     _answer(parse_query(" ".join(query), k=k), ask)
 
 
 def similar(
     picture: Annotated[str, typer.Argument(help="A picture file, a URL, or the id of an image.")],
     index: opt.IndexDir = None,
+    config: opt.Config = None,
     region: Annotated[
         str | None,
         typer.Option(
@@ -101,7 +103,7 @@ def similar(
     query = replace(
         query, source=" ".join(filter(None, (picture, text))), images=(*query.images, part)
     )
-    _answer(query, opt.Ask(index, k, cursor, explain, is_json, sheet, filters))
+    _answer(query, opt.Ask(index, config, k, cursor, explain, is_json, sheet, filters))
 
 
 def copies(
@@ -112,6 +114,7 @@ def copies(
         ),
     ] = None,
     index: opt.IndexDir = None,
+    config: opt.Config = None,
     strictness: Annotated[
         str, typer.Option("--copies", metavar="LEVEL", help="strict, balanced or lenient.")
     ] = "balanced",
@@ -120,7 +123,7 @@ def copies(
     """List likely copies of one image, or all likely copies."""
     from lookalike.domain.answers import record_json
 
-    with open_engine(index) as engine:
+    with open_engine(index, config) as engine:
         found = engine.copies(image, strictness=strictness)
     if is_json:
         listed = [
@@ -165,7 +168,7 @@ def _answer(query: Query, ask: opt.Ask) -> None:
         cursor=ask.cursor,
         is_explained=ask.is_explained,
     )
-    with open_engine(ask.index) as engine:
+    with open_engine(ask.index, ask.config) as engine:
         if query.texts:
             engine.preload()
         result = engine.search(query)

@@ -9,12 +9,13 @@ from typing import Annotated
 import typer
 
 from lookalike.cli import options as opt
-from lookalike.cli.opening import index_folder
+from lookalike.cli.opening import open_engine
 from lookalike.cli.output import print_json
 
 
 def serve(
     index: opt.IndexDir = None,
+    config: opt.Config = None,
     host: Annotated[
         str, typer.Option(help="Address to listen on; any but localhost needs an API key.")
     ] = "127.0.0.1",
@@ -24,17 +25,20 @@ def serve(
         typer.Option(help="Bundle of a new index: a name or a folder.", show_default=False),
     ] = None,
 ) -> None:
-    """Serve the page and the HTTP interface of an index, which is made when there is none."""
+    """Serve the page and the HTTP interface of an index folder, made when there is none.
+
+    With --config it serves a cluster and holds nothing itself, so any number may run.
+    """
     from lookalike.server.app import create_app
     from lookalike.server.options import ServerSettings
     from lookalike.server.run import serve as serve_app
     from lookalike.settings import load_settings
-    from lookalike.wiring.embedded import OpenOptions, make_fetcher, open_index
+    from lookalike.wiring.embedded import OpenOptions, make_fetcher
 
     settings = load_settings()
     bounds = ServerSettings(host=host, port=port, api_keys=settings.api_keys)
     options = OpenOptions(encoder=encoder, is_creating=True, is_serving=True)
-    with open_index(index_folder(index), options, settings) as engine:
+    with open_engine(index, config, options, settings) as engine:
         app = create_app(engine, fetcher=make_fetcher(settings), settings=bounds)
         threading.Thread(target=engine.warm, name="warm", daemon=True).start()
         typer.echo(f"{engine.location}: {len(engine)} images, at http://{host}:{port}", err=True)

@@ -1,4 +1,4 @@
-"""`show`, `remove`, `status`, `optimize` and `doctor`."""
+"""`show`, `remove`, `status` and `optimize`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from lookalike.cli import options as opt
-from lookalike.cli.opening import index_folder, open_engine
+from lookalike.cli.opening import open_engine
 from lookalike.cli.output import pairs, print_json, shown, size_text
 from lookalike.domain.errors import UsageError
 
@@ -15,12 +15,13 @@ from lookalike.domain.errors import UsageError
 def show(
     image: Annotated[str, typer.Argument(help="An image's id, or a unique beginning of it.")],
     index: opt.IndexDir = None,
+    config: opt.Config = None,
     is_json: opt.Json = False,
 ) -> None:
     """Show everything known of an image."""
     from lookalike.domain.answers import record_json
 
-    with open_engine(index) as engine:
+    with open_engine(index, config) as engine:
         record = record_json(engine.record(image))
     if is_json:
         print_json(record)
@@ -40,6 +41,7 @@ def remove(
         list[str] | None, typer.Argument(help="Ids of images.", show_default=False)
     ] = None,
     index: opt.IndexDir = None,
+    config: opt.Config = None,
     site: Annotated[
         str | None, typer.Option(help="Remove every image of this site.", show_default=False)
     ] = None,
@@ -49,7 +51,7 @@ def remove(
     """Remove images from the index; their files stay where they are."""
     if not image and site is None:
         raise UsageError("nothing to remove", hint="name ids of images, or a --site")
-    with open_engine(index) as engine:
+    with open_engine(index, config) as engine:
         count = engine.remove([engine.resolve(one) for one in image or []], is_blocked=block)
         if site is not None:
             count += engine.remove_site(site, is_blocked=block)
@@ -61,9 +63,11 @@ def remove(
         raise typer.Exit(1)
 
 
-def status(index: opt.IndexDir = None, is_json: opt.Json = False) -> None:
+def status(
+    index: opt.IndexDir = None, config: opt.Config = None, is_json: opt.Json = False
+) -> None:
     """Show what the index holds and how it is built."""
-    with open_engine(index) as engine:
+    with open_engine(index, config) as engine:
         state = engine.status().to_json()
     if is_json:
         print_json(state)
@@ -80,35 +84,20 @@ def status(index: opt.IndexDir = None, is_json: opt.Json = False) -> None:
     if state["ann_recall_at_10"]:
         typer.echo(f"ann_recall@10  {pairs(state['ann_recall_at_10'])}")
     typer.echo(f"refused   {pairs(state['failures'])}")
-    if not state["up_to_date"]:
+    if state["waiting"]:
+        typer.echo(f"log       {state['waiting']} messages wait for workers")
+    elif not state["up_to_date"]:
         typer.echo("words     catching up with the last commits")
 
 
-def optimize(index: opt.IndexDir = None, is_json: opt.Json = False) -> None:
+def optimize(
+    index: opt.IndexDir = None, config: opt.Config = None, is_json: opt.Json = False
+) -> None:
     """Seal, merge and tune the index now rather than bit by bit."""
-    with open_engine(index) as engine:
+    with open_engine(index, config) as engine:
         engine.optimize()
         state = engine.status().to_json()
     if is_json:
         print_json(state)
     else:
         typer.echo(f"optimized {state['images']} images")
-
-
-def doctor(index: opt.IndexDir = None, is_json: opt.Json = False) -> None:
-    """Check the installation and the index, and say how to mend what is wrong."""
-    from lookalike.wiring.checks import run_checks
-
-    findings = run_checks(index_folder(index))
-    if is_json:
-        print_json({"checks": [finding.to_json() for finding in findings]})
-    else:
-        for finding in findings:
-            colour = {"ok": "green", "warning": "yellow", "error": "red"}[finding.state]
-            typer.echo(
-                typer.style(f"{finding.state:8}", fg=colour) + f"{finding.name}: {finding.detail}"
-            )
-            if finding.remedy:
-                typer.echo(f"        {finding.remedy}")
-    if any(finding.state == "error" for finding in findings):
-        raise typer.Exit(3)

@@ -85,7 +85,8 @@ class Gatherer:
         vector = self._encoder.mix(query, pixels, self._stores)
         features: dict[str, NDArray[np.float32]] = {}
         if vector is not None:
-            features["cosine"] = self._stores.vectors.fetch(rows) @ vector.vector
+            none = np.empty(0, np.int64), np.empty(0, np.float32)
+            features["cosine"] = self._cosines(_VectorPath(vector, *none), rows)
         if query.match:
             features["bm25"] = self._stores.texts.score(query.match, rows).reshape(-1)
         return vector, features
@@ -149,7 +150,7 @@ class Gatherer:
         gathered.rows = rows
 
     def _cosines(self, found: _VectorPath, rows: RowArray) -> NDArray[np.float32]:
-        """Return `(n,)` cosines of rising rows: those the search gave, and the others' computed.
+        """Return the `(n,)` cosines of rows: those the search gave, and the others' computed.
 
         A row whose vector cannot be had, since it was only just added or removed, gets NaN.
         """

@@ -3,11 +3,11 @@
 The order of a batch:
 
 1. blobs: thumbnails, kept originals, and the durable copy of each vector;
-2. the catalog, with the fingerprints of the sources left blank;
+2. the catalog, with the fingerprints of the sources marked as not done;
 3. vectors, then words, with what filters ask;
 4. the fingerprints.
 
-A source without its fingerprint is read again by the next run or by a worker's next try, and a
+A source whose fingerprint is marked is read again by the next run or by a worker's next try, and a
 known image whose vector or words are missing gets them then. So whatever fails in the middle is
 mended by trying again, and `engine.repair` mends what nobody tries again.
 """
@@ -15,7 +15,7 @@ mended by trying again, and `engine.repair` mends what nobody tries again.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -25,20 +25,27 @@ from lookalike.engine.documents import document_of
 from lookalike.engine.originals import original_key
 from lookalike.engine.vector_blobs import pack_vector, read_vectors, vector_key
 from lookalike.engine.writer import thumbnail_key
-from lookalike.ports.catalog import Batch, NewImage
+from lookalike.ports.catalog import Batch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from lookalike.domain.arrays import FloatMatrix
-    from lookalike.domain.images import ImageId, ImageRecord
+    from lookalike.domain.images import ImageId, ImageRecord, Source
     from lookalike.engine.stores import Stores
     from lookalike.engine.writer import PreparedImage, WriteBatch
 
 
+UNFINISHED: Final = "?"
+"""Begins the fingerprint of a source whose image may not be whole yet."""
+
+
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """What was written to the derived stores: images whose vector or words were missing."""
+    """What was written to the derived stores: images whose vector or words were missing.
+
+    The vectors of `lost` images are nowhere to be had, until their pictures are encoded again.
+    """
 
     vectors: int = 0
     texts: int = 0
@@ -67,11 +74,8 @@ class ClusterWriter:
         moved_from = self._images_of([*uris, *batch.vanished, *batch.forgotten])
         seq = self._stores.catalog.commit(
             Batch(
-                images=[
-                    NewImage(hashed_row(one.facts.id), one.facts, self._models)
-                    for one in batch.images
-                ],
-                sources=[(image, replace(source, fingerprint="")) for image, source in sources],
+                images=[one.at(hashed_row(one.facts.id), self._models) for one in batch.images],
+                sources=[(image, _unfinished(source)) for image, source in sources],
                 failures=batch.failures,
                 vanished=batch.vanished,
                 forgotten=batch.forgotten,
@@ -79,10 +83,10 @@ class ClusterWriter:
         )
         touched = {image for image, _ in sources} | moved_from
         vectors = {one.facts.id: one.vector for one in batch.images}
-        self.derive(touched, seq=seq, vectors=vectors)
-        fingerprinted = [pair for pair in sources if pair[1].fingerprint]
-        if fingerprinted:
-            self._stores.catalog.commit(Batch(sources=fingerprinted))
+        derived = self.derive(touched, seq=seq, vectors=vectors)
+        finished = [(image, source) for image, source in sources if image not in derived.lost]
+        if finished:
+            self._stores.catalog.commit(Batch(sources=finished))
 
     def derive(
         self,
@@ -109,13 +113,7 @@ class ClusterWriter:
                 records.append(record)
         added, lost = self._derive_vectors(records, vectors or {})
         had_text = stores.texts.has(np.asarray([one.row for one in records], dtype=np.int64))
-        stores.texts.add(
-            [
-                replace(document_of(one), terms=terms_of(one))
-                for one in records
-                if one.id not in lost
-            ]
-        )
+        stores.texts.add([replace(document_of(one), terms=terms_of(one)) for one in records])
         if gone:
             self._hide(np.asarray(gone, dtype=np.int64))
         stores.texts.commit(seq)
@@ -189,6 +187,11 @@ class ClusterWriter:
         self._stores.vectors.remove(rows)
         self._stores.vectors.flush()
         self._stores.texts.remove(rows)
+
+
+def _unfinished(source: Source) -> Source:
+    """Return the source with a fingerprint that is no picture's."""
+    return replace(source, fingerprint=UNFINISHED + source.fingerprint)
 
 
 def blob_keys(space: str, image: ImageId) -> tuple[str, ...]:

@@ -126,6 +126,11 @@ class Engine:
         return self._parts.location
 
     @property
+    def index_id(self) -> str:
+        """What tells this index from every other."""
+        return self._parts.index_id
+
+    @property
     def encoder(self) -> Encoder | None:
         """The encoder of the active space, or None where vectors came ready."""
         return self._parts.encoder
@@ -134,6 +139,10 @@ class Engine:
     def stores(self) -> Stores:
         """The stores that are read; nothing is written to them."""
         return self._stores
+
+    def catch_up(self) -> None:
+        """Bring the stores that are read up to everything acknowledged so far."""
+        self._follower.catch_up()
 
     def search(self, query: Query) -> SearchResult:
         """Answer a query over everything acknowledged so far."""
@@ -211,7 +220,7 @@ class Engine:
         if options.reports is None and self._parts.reports is not None:
             stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(self._parts.clock()))
             options = replace(options, reports=self._parts.reports / f"refused-{stamp}.jsonl")
-        with self._writing() as writer:
+        with self.writing() as writer:
             report = IngestRun(self._tools(writer), options, on_progress).run(sources)
             calibrate(writer.stores, self._parts.encoder)
             return report
@@ -223,7 +232,7 @@ class Engine:
 
         `is_keeping` stores pictures that came as bytes; `is_forced` looks at known ones again.
         """
-        with self._writing() as writer:
+        with self.writing() as writer:
             options = IngestOptions(is_keeping=is_keeping, is_forced=is_forced)
             return add_pictures(self._tools(writer), items, options)
 
@@ -238,21 +247,32 @@ class Engine:
 
     def remove(self, ids: Sequence[ImageId], *, is_blocked: bool = False) -> int:
         """Remove images; blocked ones may not come back. Returns how many there were."""
-        with self._writing() as writer:
+        with self.writing() as writer:
             return writer.remove(ids, is_blocked=is_blocked)
 
     def remove_site(self, site: str, *, is_blocked: bool = False) -> int:
         """Remove every image seen on a site or on a sub-domain of it."""
-        with self._writing() as writer:
+        with self.writing() as writer:
             ids = writer.stores.catalog.ids_of_site(site)
             return writer.remove(ids, is_blocked=is_blocked)
 
     def optimize(self) -> None:
         """Seal, merge and tune everything in the foreground."""
-        with self._writing() as writer:
+        with self.writing() as writer:
             writer.optimize()
             calibrate(writer.stores, self._parts.encoder)
         self._stores.vectors.refresh(self._stores.visible_rows)
+
+    @contextmanager
+    def writing(self) -> Generator[IndexWriter]:
+        """Hold the index's lock for the length of a `with` block, where it has one."""
+        if self._is_closed:
+            raise StoreError(f"{self.location} is closed", hint="open the index again")
+        if self._parts.writer is not None:
+            yield self._parts.writer
+            return
+        with self._lease.hold() as writer:
+            yield writer
 
     def warm(self) -> None:
         """Load what the first searches would load: the vectors' segments and the text tower."""
@@ -339,17 +359,6 @@ class Engine:
         plan = ExaminePlan(preprocess=preprocess, limits=self._limits())
         fetcher = self._parts.fetcher
         return IngestTools(writer, encoder, self._decoders(), plan, fetcher, self._parts.clock)
-
-    @contextmanager
-    def _writing(self) -> Generator[IndexWriter]:
-        """Hold the index's lock for the length of a `with` block, where it has one."""
-        if self._is_closed:
-            raise StoreError(f"{self.location} is closed", hint="open the index again")
-        if self._parts.writer is not None:
-            yield self._parts.writer
-            return
-        with self._lease.hold() as writer:
-            yield writer
 
     def _open_writer(self, wait_s: float = WRITER_WAIT_S) -> Writer:
         if self._parts.open_writer is None:

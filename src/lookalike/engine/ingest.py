@@ -93,6 +93,7 @@ class IngestRun:
         self._refusals = RefusalFile(options.reports)
         self._pending = _Pending()
         self._flying: set[ImageId] = set()
+        self._rewritten: set[ImageId] = set()
         self._ids: list[ImageId] = []
         self._refused: dict[str, tuple[str, str]] = {}
         self._total: int | None = None
@@ -149,7 +150,7 @@ class IngestRun:
             self._counts["known"] += 1
         elif judged.verdict == "failed" or judged.facts is None:
             self._refuse(judged.source, judged.error, is_old=judged.is_old_failure)
-        elif judged.facts.id in self._flying or self._catalog.rows_of([judged.facts.id]):
+        elif judged.facts.id in self._flying or self._is_known(judged.facts.id):
             self._pending.merged.append((judged.facts.id, judged.source))
             self._counts["merged"] += 1
         elif self._catalog.blocked([judged.facts.id]):
@@ -159,6 +160,20 @@ class IngestRun:
             self._flying.add(judged.facts.id)
             self._pending.images.append(judged)
             self._counts["added"] += 1
+
+    def _is_known(self, image: ImageId) -> bool:
+        """Tell whether the image needs no more than a new source.
+
+        A forced run over a cluster writes everything of a known image once more, so that a
+        vector or a thumbnail that got lost comes back.
+        """
+        is_known = bool(self._catalog.rows_of([image]))
+        is_rewritten = self._options.is_forced and not self._tools.writer.stores.is_dense
+        if is_known and is_rewritten:
+            self._rewritten.add(image)
+            self._counts["merged"] += 1
+            self._counts["added"] -= 1
+        return is_known and not is_rewritten
 
     def _refuse(self, source: Source, error: tuple[str, str], *, is_old: bool) -> None:
         reason, detail = error
@@ -198,7 +213,8 @@ class IngestRun:
             self._tools.writer.write(batch)
         ids = [image.facts.id for image in batch.images]
         self._flying.difference_update(ids)
-        self._ids.extend(ids[: max(0, MOST_REPORTED - len(self._ids))])
+        fresh = [image for image in ids if image not in self._rewritten]
+        self._ids.extend(fresh[: max(0, MOST_REPORTED - len(self._ids))])
 
     def _encode(self, judged: list[Judged]) -> list[FloatMatrix]:
         pixels = [one.pixels for one in judged if one.vector is None and one.pixels is not None]

@@ -211,7 +211,11 @@ class Searcher:
                     record=record,
                     score=float(page.scores[at]),
                     relevance=float(relevance[at]),
-                    parts={name: float(values[at]) for name, values in page.features.items()},
+                    parts={
+                        name: float(values[at])
+                        for name, values in page.features.items()
+                        if np.isfinite(values[at])
+                    },
                     why=why[at],
                     copies=max(0, sum(not source.is_vanished for source in record.sources) - 1),
                 )
@@ -228,7 +232,7 @@ class Searcher:
         cosines = page.features.get("cosine")
         if cosines is None or page.vector is None:
             return np.ones(len(page.rows), dtype=np.float32)
-        return self._sample().relevance(page.vector.vector, cosines)
+        return np.nan_to_num(self._sample().relevance(page.vector.vector, cosines))
 
     def _sample(self) -> Background:
         """Return the background, drawn anew when the index has grown or the sample is old."""

@@ -93,12 +93,18 @@ class Worker:
         *,
         on_progress: Callable[[WorkReport], None] | None = None,
         most: int | None = None,
+        drain_s: float | None = None,
     ) -> None:
-        """Keep the parts; `most` ends the work after so many messages."""
+        """Keep the parts.
+
+        `most` ends the work after so many messages, `drain_s` when none has come for so long.
+        """
         self._engine = engine
         self._log = log
         self._on_progress = on_progress
         self._most = most
+        self._drain_s = drain_s
+        self._last_batch = time.monotonic()
         self._tally = _Tally()
         self._began = time.monotonic()
 
@@ -109,7 +115,7 @@ class Worker:
         again. Nothing is given up but messages that cannot be understood or indexed, which are
         set aside with their reason.
         """
-        self._began = time.monotonic()
+        self._began = self._last_batch = time.monotonic()
         pauses = unexplained = careful = 0
         while not stop.is_set() and not self._is_enough():
             before = self._tally.done
@@ -140,6 +146,7 @@ class Worker:
                 while not stop.is_set() and not self._is_enough():
                     batch = self._log.poll(most=1 if is_careful else BATCH, timeout_s=POLL_S)
                     if batch:
+                        self._last_batch = time.monotonic()
                         keys = frozenset(one.key for one in batch)
                         self._await_keys(flying, keys)
                         task = lanes.submit(self._handle, batch, is_careful=is_careful)
@@ -205,15 +212,23 @@ class Worker:
         """Index pictures; of several messages about one uri the last one counts."""
         puts = [(delivery, one) for delivery, one in some if isinstance(one, PutMessage)]
         last = {message.source.uri: (delivery, message) for delivery, message in puts}
+        done = [delivery for delivery, message in puts if last[message.source.uri][0] != delivery]
         blobs = self._engine.stores.blobs.get_many(
             [one.place for _, one in last.values() if one.kind == "blob"]
         )
-        items = [self._item(message, blobs) for _, message in last.values()]
-        outcomes = self._engine.add(items, is_keeping=is_kept)
-        done = [delivery for delivery, message in puts if last[message.source.uri][0] != delivery]
-        for (delivery, message), outcome in zip(last.values(), outcomes, strict=True):
+        ready: list[tuple[Delivery, PutMessage]] = []
+        for delivery, message in last.values():
+            if message.kind != "blob" or message.place in blobs:
+                ready.append((delivery, message))
+            elif self._was_done(message):
+                done.append(delivery)
+            else:
+                self._reject(delivery, reasons.UNREADABLE, f"the blob {message.place} is gone")
+        items = [self._item(message, blobs) for _, message in ready]
+        outcomes = self._engine.add(items, is_keeping=is_kept) if items else ()
+        for (delivery, _), outcome in zip(ready, outcomes, strict=True):
             self._tally.added += outcome.is_new
-            if outcome.id is not None or self._was_done(message, blobs):
+            if outcome.id is not None:
                 done.append(delivery)
             else:
                 self._reject(delivery, outcome.reason, outcome.detail)
@@ -226,20 +241,16 @@ class Worker:
             return SourceItem(source, "url", url=message.place)
         if message.kind == "path":
             return SourceItem(source, "path", path=Path(path_of_uri(message.place)))
-        data = blobs.get(message.place)
-        if data is None:
-            return error_item(source.uri, reasons.UNREADABLE, f"the blob {message.place} is gone")
+        data = blobs[message.place]
         name = message.place.rpartition("/")[2]
         if is_image_id(name) and image_id(data) != name:
             return error_item(source.uri, reasons.CORRUPT, f"{message.place} holds other bytes")
         return SourceItem(source, "data", data=data)
 
-    def _was_done(self, message: PutMessage, blobs: Mapping[str, bytes]) -> bool:
+    def _was_done(self, message: PutMessage) -> bool:
         """Tell whether an earlier delivery of the message was finished, and its blob dropped."""
         name = message.place.rpartition("/")[2]
-        if message.kind != "blob" or message.place in blobs or not is_image_id(name):
-            return False
-        return self._engine.has(ImageId(name))
+        return is_image_id(name) and self._engine.has(ImageId(name))
 
     def _acknowledge(self, deliveries: Sequence[Delivery]) -> None:
         if deliveries:
@@ -266,7 +277,10 @@ class Worker:
             _LOG.warning("the log is not back yet: %s", again.message)
 
     def _is_enough(self) -> bool:
-        return self._most is not None and self._tally.done >= self._most
+        if self._most is not None and self._tally.done >= self._most:
+            return True
+        idle_s = time.monotonic() - self._last_batch
+        return self._drain_s is not None and idle_s >= self._drain_s
 
 
 def _kind(message: PutMessage | RemoveMessage) -> str:

@@ -19,7 +19,7 @@ from lookalike.engine.stores import Stores, replay, replay_texts
 from lookalike.ports.catalog import Batch, Failure, NewImage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from concurrent.futures import Future
 
     from lookalike.domain.arrays import FloatMatrix
@@ -34,13 +34,25 @@ FILTER_SAVE_ROWS: Final = 5000
 
 @dataclass(frozen=True, slots=True)
 class PreparedImage:
-    """A new image with everything that is written of it; `vector` is `(dim,)`."""
+    """A new image with everything that is written of it; `vector` is `(dim,)`.
+
+    What comes from another index brings the `models` that filled it, and the `times` when it was
+    first and last seen there.
+    """
 
     facts: ImageFacts
     source: Source
     vector: FloatMatrix = field(repr=False)
     thumbnail: bytes = field(repr=False)
     original: bytes = field(default=b"", repr=False)
+    models: Mapping[str, str] | None = None
+    times: tuple[float, float] | None = None
+
+    def at(self, row: Row, models: Mapping[str, str]) -> NewImage:
+        """Return what the catalog is told, with the writer's `models` where it brings none."""
+        first_seen, last_seen = self.times or (None, None)
+        stated = models if self.models is None else self.models
+        return NewImage(row, self.facts, stated, first_seen, last_seen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +142,7 @@ class Writer:
         stores.catalog.commit(
             Batch(
                 images=[
-                    NewImage(Row(first + at), image.facts, self._models)
-                    for at, image in enumerate(batch.images)
+                    image.at(Row(first + at), self._models) for at, image in enumerate(batch.images)
                 ],
                 sources=[
                     *((image.facts.id, image.source) for image in batch.images),
@@ -196,11 +207,12 @@ class Writer:
         stores.filters.append(
             [
                 ImageRecord(
-                    Row(int(row)), image.facts, (image.source,), first_seen=image.source.seen
+                    Row(int(row)), image.facts, (image.source,),
+                    first_seen=image.times[0] if image.times else image.source.seen,
                 )
                 for row, image in zip(rows, images, strict=True)
             ]
-        )
+        )  # fmt: skip
         stores.vectors.flush()
         stores.filters.flush()
         blobs = {thumbnail_key(image.facts.id): image.thumbnail for image in images}

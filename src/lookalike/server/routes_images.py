@@ -63,7 +63,8 @@ _FOREVER: Final = "private, max-age=31536000, immutable"
 async def add_image(request: Request, context: Shared) -> Response:
     """Add an uploaded picture, or one from the web, with what is said of it.
 
-    It is durable when the answer comes, and searchable within a second.
+    It is durable when the answer comes, and searchable within a second; where workers index what
+    is added, within seconds, and one that they refuse is then in the dead letters.
     """
     if media_type(request) == JSON:
         fields = await read_json(request, ImageFields, context.settings)
@@ -74,12 +75,13 @@ async def add_image(request: Request, context: Shared) -> Response:
         upload = await read_upload(request, context.settings)
         fields, data = parse_form(ImageFields, upload.fields), upload.data
     item = SourceItem(_source_of(fields, data), "data", data=data)
-    outcome = (await context.call(context.engine.add, [item]))[0]
+    outcome = (await context.call(context.engine.submit, [item]))[0]
     if outcome.id is None:
         context.metrics.observe_ingest(outcome.reason)
         meaning = reasons.MEANING.get(outcome.reason, "the picture is refused")
         raise ImageError(outcome.reason, outcome.detail or meaning, hint=meaning)
-    context.metrics.observe_ingest("added" if outcome.is_new else "known")
+    became = "waiting" if outcome.is_waiting else "added" if outcome.is_new else "known"
+    context.metrics.observe_ingest(became)
     place = f"/v1/images/{outcome.id}"
     body = {"id": outcome.id, "is_new": outcome.is_new, "record": place}
     return JSONResponse(body, status_code=202, headers={"location": place})

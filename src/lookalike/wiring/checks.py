@@ -26,6 +26,14 @@ LOW_SPACE_BYTES: Final = 1 << 30
 SAMPLE: Final = 200
 
 
+def repair_folder(folder: Path) -> dict[str, object]:
+    """Complete what is derived of an index folder from its catalog's log, and tell how far."""
+    with open_index(folder) as engine:
+        engine.optimize()
+        status = engine.status()
+    return {"images": status.images, "complete_to_seq": status.seq}
+
+
 def run_checks(folder: Path) -> list[Finding]:
     """Look at everything and return what was found, the installation first."""
     findings = [*_check_installation(folder), *_check_bundles()]

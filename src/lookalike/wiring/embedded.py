@@ -114,7 +114,7 @@ def assemble(
             fetcher=make_fetcher(settings),
             bytes_used=lambda: folder_bytes(root),
             reports=root / "reports",
-            limits=_limits(settings),
+            limits=decode_limits(settings),
             decode_workers=settings.decoders,
             is_isolating_queries=options.is_serving,
             writer_idle_s=WRITER_IDLE_S if options.is_serving else 0.0,
@@ -195,7 +195,8 @@ def _encoder(manifest: Manifest, options: OpenOptions, settings: Settings) -> En
     return OnnxEncoder(bundle, threads=settings.threads)
 
 
-def _limits(settings: Settings) -> DecodeLimits | None:
+def decode_limits(settings: Settings) -> DecodeLimits | None:
+    """Return the bounds on pictures that the settings change, or None for the usual ones."""
     if not settings.max_bytes and not settings.max_pixels:
         return None  # the usual ones, without loading what decodes
     from lookalike.imaging.decode import DecodeLimits

@@ -53,16 +53,24 @@ def read_manifest(folder: Path) -> Manifest:
         raise IndexCorruptError(f"{path} cannot be read: {error}") from error
     except OSError as error:
         raise IndexMissingError(f"{path} cannot be opened: {error.strerror}") from error
-    return _manifest(values, path)
+    return _manifest(values, str(path))
 
 
-def _manifest(values: dict[str, object], path: Path) -> Manifest:
+def parse_manifest(text: str, where: str) -> Manifest:
+    """Read the manifest of an index that is no folder; `where` names it in errors."""
+    try:
+        return _manifest(tomllib.loads(text), where)
+    except tomllib.TOMLDecodeError as error:
+        raise IndexCorruptError(f"{where} cannot be read: {error}") from error
+
+
+def _manifest(values: dict[str, object], path: str) -> Manifest:
     version = values.get("format")
     if not isinstance(version, int):
         raise IndexCorruptError(f"{path} states no format")
     if version > FORMAT:
         raise IndexFormatError(
-            f"{path.parent} has format {version}; this version reads up to {FORMAT}",
+            f"{path} has format {version}; this version reads up to {FORMAT}",
             hint="install a newer Lookalike",
         )
     space = values.get("space")
@@ -84,8 +92,19 @@ def is_left_over(path: Path) -> bool:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest whole or not at all."""
+    text = render_manifest(manifest)
+    temporary = folder / f".{FILE_NAME}.{os.getpid()}"
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(folder / FILE_NAME)
+
+
+def render_manifest(manifest: Manifest) -> str:
+    """Return the text of a manifest."""
     space = manifest.space
-    text = (
+    return (
         "# A Lookalike index. The facts below shaped it; change them and it no longer opens.\n"
         f"format = {manifest.format}\n"
         f"id = {json.dumps(manifest.id)}\n\n"
@@ -95,9 +114,3 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
         f"bundle = {json.dumps(space.bundle)}\n"
         f"fingerprint = {json.dumps(space.fingerprint)}\n"
     )
-    temporary = folder / f".{FILE_NAME}.{os.getpid()}"
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(folder / FILE_NAME)
