@@ -14,22 +14,24 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lookalike.adapters.text_elasticsearch import ElasticsearchTextIndex
+from lookalike.adapters.text_elasticsearch_server import SearchServer
 from lookalike.adapters.text_tantivy import TantivyTextIndex
 from lookalike.domain.errors import LookalikeError, StoreError
-from lookalike.domain.filters import Filter
+from lookalike.domain.filter_terms import FilterTerms
+from lookalike.domain.filters import Filter, OneOf
 from lookalike.domain.hits import NO_ROW, Selection
 from lookalike.domain.queries import TextMatch
 from lookalike.ports.text import TextDocument, TextIndex
+from tests.search_clusters import CLUSTER_PARAMS, CLUSTERS, SearchClusters
 
 Open = Callable[[], TextIndex]
 OpenWith = Callable[..., TextIndex]
 
 
-def open_tantivy(folder: Path, *, is_writer: bool) -> TextIndex:
-    return TantivyTextIndex.open(folder, is_writer=is_writer)
+Select = Callable[[np.ndarray], Selection]
 
-
-ADAPTERS = {"tantivy": open_tantivy}
+ADAPTERS = ["tantivy", *CLUSTER_PARAMS]
 
 DOCUMENTS = (
     TextDocument(0, caption="A dog runs on the beach at sunset"),
@@ -42,19 +44,53 @@ DOCUMENTS = (
 )
 
 
-@pytest.fixture(params=sorted(ADAPTERS))
+@pytest.fixture(scope="session")
+def clusters() -> Iterator[SearchClusters]:
+    with SearchClusters() as clusters:
+        yield clusters
+
+
+@pytest.fixture(params=ADAPTERS)
+def adapter(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
 def open_index(
-    request: pytest.FixtureRequest, tmp_path: Path
+    adapter: str, clusters: SearchClusters, tmp_path: Path
 ) -> Iterator[Callable[..., TextIndex]]:
+    """Open the same index any number of times, in a cluster with a client of its own."""
     opened: list[TextIndex] = []
+    options = clusters.fresh(adapter) if adapter in CLUSTERS else None
 
     def open_(*, is_writer: bool = True) -> TextIndex:
-        opened.append(ADAPTERS[request.param](tmp_path / "text", is_writer=is_writer))
+        opened.append(
+            TantivyTextIndex.open(tmp_path / "text", is_writer=is_writer)
+            if options is None
+            else ElasticsearchTextIndex.open(SearchServer(options), is_writer=is_writer)
+        )
         return opened[-1]
 
     yield open_
     for index in opened:
         index.close()
+
+
+@pytest.fixture
+def select(adapter: str) -> Select:
+    """Select rows by a mask, or by the filter that says the same (see `located`)."""
+
+    def select_(mask: np.ndarray) -> Selection:
+        if adapter not in CLUSTERS:
+            return Selection(Filter(), mask)
+        sites = frozenset(f"r{row}" for row in np.flatnonzero(mask))
+        return Selection(Filter((OneOf("site", sites),)))
+
+    return select_
+
+
+def located(row: int, caption: str) -> TextDocument:
+    return TextDocument(row, caption=caption, terms=FilterTerms(frozenset({f"site:r{row}"}), {}))
 
 
 @pytest.fixture
@@ -139,20 +175,20 @@ def test_at_most_k(index: TextIndex, k: int) -> None:
     assert len(found(index, "dog", k)) == min(k, 3)
 
 
-def test_a_selection_still_gives_k(open_index: Open) -> None:
+def test_a_selection_still_gives_k(open_index: Open, select: Select) -> None:
     index = open_index()
-    index.add([TextDocument(row, caption="dog " + "cat " * (row % 7)) for row in range(3000)])
+    index.add([located(row, "dog " + "cat " * (row % 7)) for row in range(3000)])
     index.commit(1)
     everything = found(index, "dog", 3000)
     for share in (0.5, 0.05, 0.002):
         mask = np.random.default_rng(3).random(3000) < share
-        selection = Selection(Filter(), mask)
+        selection = select(mask)
         expected = [row for row in everything if mask[row]]
         for k in (1, 10, 400):
             assert found(index, "dog", k, selection) == expected[:k]
-    short = Selection(Filter(), np.ones(5, np.bool_))  # made before later rows came
+    short = select(np.ones(5, np.bool_))  # made before later rows came
     assert set(found(index, "dog", 10, short)) == set(range(5))
-    assert found(index, "dog", 10, Selection(Filter(), np.zeros(3000, np.bool_))) == []
+    assert found(index, "dog", 10, select(np.zeros(3000, np.bool_))) == []
 
 
 def test_ties_come_by_rising_row_whatever_order_they_were_written_in(open_index: Open) -> None:
@@ -213,13 +249,17 @@ def test_it_stays_when_closed_and_opened(index: TextIndex, open_index: Open) -> 
     assert set(found(again, "dog")) == {0, 1, 3}
 
 
-def test_a_reader_sees_commits_after_refresh(index: TextIndex, open_index: OpenWith) -> None:
+def test_a_reader_sees_commits_after_refresh(
+    adapter: str, index: TextIndex, open_index: OpenWith
+) -> None:
     reader = open_index(is_writer=False)
     index.add([TextDocument(8, caption="a zebra")])
     assert found(index, "zebra") == []
     index.commit(8)
     assert found(index, "zebra") == [8]
-    assert (found(reader, "zebra"), reader.seq) == ([], 7)
+    assert reader.seq == 7
+    if adapter not in CLUSTERS:  # there a commit is shown to all at once
+        assert found(reader, "zebra") == []
     reader.refresh()
     assert (found(reader, "zebra"), reader.seq) == ([8], 8)
     with pytest.raises(StoreError):

@@ -103,6 +103,10 @@ class Analysis:
         """Return the words of a text as written, in order: lower case, ASCII-folded."""
         return self._exact.analyze(indexable(text))
 
+    def stems(self, text: str) -> list[str]:
+        """Return the stems of a text's words, in order."""
+        return self._stem.analyze(indexable(text))
+
     def stem(self, term: str) -> str:
         """Return the stem of one term."""
         stems = self._stem.analyze(term)
