@@ -55,7 +55,8 @@ lock: $(BIN)/uv ## Resolve requirements/*.txt anew from pyproject.toml
 	tools/lock.sh
 
 clean: ## Remove what the recipes made, the environment too
-	rm -rf $(VENV) .demo dist build .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	test ! -d .services || python3 services/run.py down
+	rm -rf $(VENV) .services .demo dist build .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find src tests tools training bench demo eval -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 $(BIN)/python:

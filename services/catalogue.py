@@ -21,7 +21,8 @@ class Service:
     """Where one server listens and keeps its files.
 
     Ports are below the range that the kernel hands out, and nobody's default. `ports` names the
-    further ones, by the word that stands for them in the configuration files.
+    further ones, by the word that stands for them in the configuration files. A start may take
+    `start_s` seconds, and an end `grace_s` before it is forced.
     """
 
     name: str
@@ -79,6 +80,7 @@ SERVICES: dict[str, Service] = {
                 "ETCD_PORT": 21962,
                 "ETCD_PEER_PORT": 21963,
             },
+            grace_s=2,  # asked to end, it hangs; its own Python package kills it after 1 s
         ),
         Service("kafka", 21909, "kafka", {"CONTROLLER_PORT": 21910}),
         Service("s3", 21900, "http"),

@@ -25,7 +25,7 @@ def is_listening(port: int, timeout_s: float = 0.2) -> bool:
 def is_serving(service: Service) -> bool:
     """Say whether a server answers as it should."""
     try:
-        return _PROBES[service.name](service)
+        return PROBES[service.name](service)
     except (OSError, HTTPException, ValueError, LookupError, struct.error):
         return False
 
@@ -71,7 +71,7 @@ def _probe_gcs(service: Service) -> bool:
     return status == HTTPStatus.OK and json.loads(body)["kind"] == "storage#buckets"
 
 
-_PROBES = {
+PROBES = {
     "cassandra": _probe_cassandra,
     "elasticsearch": _probe_search,
     "opensearch": _probe_search,

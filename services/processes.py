@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -75,12 +75,7 @@ class Process:
 
     def wait(self, seconds: float) -> bool:
         """Wait for the end; False when it did not come in time."""
-        deadline = time.monotonic() + seconds
-        while self.is_alive:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.05)
-        return True
+        return _wait_until(lambda: not self.is_alive, seconds)
 
     def stop(self, grace_s: float) -> None:
         """Ask the process to end, and end it when it takes too long."""
@@ -96,11 +91,11 @@ class Process:
 
     def pause(self) -> bool:
         """Let the process do nothing any more; False when it is no more."""
-        return self.send(signal.SIGSTOP)
+        return self.send(signal.SIGSTOP) and _wait_until(lambda: self.is_paused, 5)
 
     def resume(self) -> bool:
         """Let the process go on; False when it is no more."""
-        return self.send(signal.SIGCONT)
+        return self.send(signal.SIGCONT) and _wait_until(lambda: not self.is_paused, 5)
 
 
 def launch(
@@ -117,7 +112,27 @@ def launch(
     )
     pid = int(launched.stdout)
     stat = _read_stat(pid)
-    return Process(pid, int(stat[_STARTED])) if stat is not None else None
+    if stat is None:
+        return None
+    process = Process(pid, int(stat[_STARTED]))
+    _wait_until(lambda: not process.is_alive or _leads_group(pid), 5)
+    return process
+
+
+def _leads_group(pid: int) -> bool:
+    try:
+        return os.getpgid(pid) == pid
+    except ProcessLookupError:
+        return False
+
+
+def _wait_until(is_so: Callable[[], bool], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 def _read_stat(pid: int) -> list[str] | None:

@@ -11,11 +11,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeGuard
 
 if __name__ == "__main__":  # run as a file: see the repository, and not this folder's names
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from services.catalogue import FOLDER, S3_ACCESS_KEY, S3_SECRET_KEY, SERVICES, Service
+from services.catalogue import BUCKET, S3_ACCESS_KEY, S3_SECRET_KEY, SERVICES, Service
 from services.probes import is_listening, is_serving
 from services.processes import Process, launch
 from services.recipes import RECIPES, ServiceError, fingerprint
@@ -33,12 +34,7 @@ def is_up(name: str) -> bool:
     """Say, at once, whether this launcher's server runs and its port answers."""
     service = _service(name)
     process = _process(service)
-    return (
-        process is not None
-        and process.is_alive
-        and not process.is_paused
-        and is_listening(service.port)
-    )
+    return _is_alive(process) and not process.is_paused and is_listening(service.port)
 
 
 def install(name: str) -> float:
@@ -46,11 +42,14 @@ def install(name: str) -> float:
     service = _service(name)
     mark = service.folder / "installed"
     started = time.monotonic()
-    with _locked(FOLDER):  # one at a time: Maven's local repository does not bear more
+    with _locked(service.folder.parent):  # one at a time: Maven's repository does not bear more
         wanted = fingerprint(service)
         if mark.exists() and mark.read_text(encoding="ascii") == wanted:
             return 0.0
+        if _is_alive(_process(service)):
+            raise ServiceError("it runs, and what it is made from has changed: stop it first")
         service.folder.mkdir(parents=True, exist_ok=True)
+        mark.unlink(missing_ok=True)
         RECIPES[name].install(service)
         mark.write_text(wanted, encoding="ascii")
     return time.monotonic() - started
@@ -66,11 +65,11 @@ def start(name: str) -> Process:
 
 
 def launch_one(name: str) -> Process:
-    """Start a server unless it runs, without waiting until it serves."""
+    """Start a server unless it runs (paused, it goes on), without waiting until it serves."""
     service = _service(name)
     with _locked(service.folder):
         running = _process(service)
-        if running is not None and running.is_alive:
+        if running is not None and running.resume():
             return running
         install(name)
         if is_listening(service.port):
@@ -128,7 +127,7 @@ def describe(name: str) -> str:
     """Return one line on how a server is."""
     service = _service(name)
     process = _process(service)
-    if process is None or not process.is_alive:
+    if not _is_alive(process):
         is_installed = (service.folder / "installed").exists()
         state = "crashed" if process else "down" if is_installed else "not installed"
         return f"{name:<14}{state}"
@@ -142,6 +141,9 @@ def list_addresses(names: Sequence[str]) -> list[str]:
     lines = [f"export {name.upper()}_URL={url_of(name)}" for name in names]
     if "s3" in names:
         lines += [f"export S3_ACCESS_KEY={S3_ACCESS_KEY}", f"export S3_SECRET_KEY={S3_SECRET_KEY}"]
+        lines += [f"export S3_BUCKET={BUCKET}"]
+    if "gcs" in names:
+        lines += [f"export GCS_BUCKET={BUCKET}"]
     return lines
 
 
@@ -154,7 +156,7 @@ def up(names: Sequence[str]) -> bool:
     is_well = True
     for name in names:
         try:
-            seconds = 0.0 if is_up(name) else install(name)
+            seconds = 0.0 if _is_alive(_process(_service(name))) else install(name)
             if seconds:
                 print(f"{name:<14}installed in {seconds:.1f} s", flush=True)
             started = time.monotonic()
@@ -255,6 +257,10 @@ def _process(service: Service) -> Process | None:
     return Process.load(_pid_file(service))
 
 
+def _is_alive(process: Process | None) -> TypeGuard[Process]:
+    return process is not None and process.is_alive
+
+
 def _has_come_up(service: Service, process: Process, waited_s: float) -> bool:
     """Say whether a launched server serves; raise when it no longer can."""
     if not process.is_alive:
@@ -271,7 +277,7 @@ def _end(service: Service, end: Callable[[Process], None]) -> None:
         return
     with _locked(service.folder):
         process = _process(service)
-        if process is not None and process.is_alive:
+        if _is_alive(process):
             end(process)
             if process.is_alive:
                 raise ServiceError(f"pid {process.pid} does not end")
