@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Query: TypeAlias = dict[str, Any]
 
-BM25_SCALE: Final = 2.2
+BM25_SCALE: Final = 1.0
 """k1 + 1: Lucene leaves this factor out of BM25, the embedded index does not."""
 
 MOST_CLAUSES: Final = 960

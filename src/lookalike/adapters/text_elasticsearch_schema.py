@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Final
 
-from lookalike.adapters.text_schema import FIELDS, Analysis, stem_field
+from lookalike.adapters.text_schema import BLANK, FIELDS, Analysis, stem_field
 from lookalike.adapters.text_words import STOP_WORDS, path_words
 from lookalike.domain.filters import ASPECTS, NUMBER_FIELDS, SIZES, TYPES
 from lookalike.domain.images import COLOR_NAMES
@@ -32,13 +32,6 @@ SEQ: Final = "seq"
 
 TAUGHT_FIELDS: Final = tuple(name for name in FIELDS if name != "path")
 """File names are no words to teach."""
-
-BLANK: Final = "_"
-"""The one term of a field without words: no analysis yields it.
-
-A field's mean length is taken over the documents that have it; with a term in each it is taken over
-all of them, as the embedded index does.
-"""
 
 TEXT_MARKER: Final = "seq-text"
 FILTER_MARKER: Final = "seq-filters"
@@ -104,9 +97,6 @@ def text_fields(document: TextDocument, analysis: Analysis) -> dict[str, Any]:
     words: set[str] = set()
     for name in FIELDS:
         text: str = getattr(document, name)
-        if not text:
-            made[name] = made[stem_field(name)] = BLANK
-            continue
         text = path_words(text) if name == "path" else text
         terms = analysis.terms(text)
         made[name] = " ".join(terms) or BLANK

@@ -38,6 +38,13 @@ SEQ: Final = "seq"
 MARKER_ROW: Final = 2**64 - 1
 """The row of the one document that holds the seq; no image's row reaches it."""
 
+BLANK: Final = "\U000e0100"
+"""The one term of a field without words: a sign that stands in no text by itself.
+
+BM25 takes a field's mean length over all documents here, and in Lucene over those that have the
+field. With a term in each the two are the same, and so are the scores of both deployments.
+"""
+
 _EXACT_TOKENIZER: Final = "lookalike_exact_1"
 _STEM_TOKENIZER: Final = "lookalike_english_1"
 
@@ -137,9 +144,7 @@ def build_document(document: TextDocument) -> tantivy.Document:
     made = tantivy.Document()
     made.add_unsigned(ROW, document.row)
     for name in FIELDS:
-        text: str = getattr(document, name)
-        if not text:
-            continue
+        text: str = getattr(document, name) or BLANK
         text = indexable(path_words(text) if name == "path" else text)
         made.add_text(name, text)
         made.add_text(stem_field(name), text)
@@ -153,4 +158,7 @@ def build_marker(seq: int) -> tantivy.Document:
     made = tantivy.Document()
     made.add_unsigned(ROW, MARKER_ROW)
     made.add_unsigned(SEQ, seq)
+    for name in FIELDS:
+        made.add_text(name, BLANK)
+        made.add_text(stem_field(name), BLANK)
     return made

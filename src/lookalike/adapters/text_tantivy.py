@@ -22,6 +22,7 @@ from lookalike.adapters.text_hits import best_first, is_allowed, mask_of, padded
 from lookalike.adapters.text_mirror import drop_with, is_read_only, mirror
 from lookalike.adapters.text_query import QueryCompiler
 from lookalike.adapters.text_schema import (
+    BLANK,
     FIELDS,
     MARKER_ROW,
     ROW,
@@ -372,7 +373,8 @@ def _read_vocabulary(searcher: tantivy.Searcher) -> Vocabulary:
     for name in FIELDS:
         if name != "path":  # file names are no words to teach
             for term, count in searcher.terms_with_prefix(name, ""):
-                frequencies[term] = frequencies.get(term, 0) + count
+                if term != BLANK:
+                    frequencies[term] = frequencies.get(term, 0) + count
     return Vocabulary(frequencies)
 
 
