@@ -18,6 +18,23 @@ def open_log(url, **settings):
     return SqliteIngestLog(SqliteLogOptions.from_url(url, **({"lease_s": 3.0} | settings)))
 
 
+def settle(*logs):
+    """Let workers of one Kafka group share its partitions out; files need none of it."""
+    for _ in range(0 if isinstance(logs[0], SqliteIngestLog) else 5):
+        for log in logs:
+            assert not log.poll(most=1, timeout_s=0.3)
+
+
+def drop_topics(url):
+    """Delete a log's topics, so that a broker does not gather those of every test."""
+    from confluent_kafka.admin import AdminClient
+
+    servers, _, topic = url.removeprefix("kafka://").partition("/")
+    admin = AdminClient({"bootstrap.servers": servers, "log_level": 0})
+    for future in admin.delete_topics([topic, f"{topic}.dead"], request_timeout=20).values():
+        future.result()
+
+
 def take_and_hang(url, expected):
     """Poll some messages, acknowledge the first, say so, and do nothing any more."""
     log = open_log(url)

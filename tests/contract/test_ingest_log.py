@@ -13,7 +13,7 @@ from lookalike.domain.errors import MessageTooLargeError
 from lookalike.domain.ingest_messages import MOST_BYTES
 from lookalike.ports.ingest_log import Entry
 from tests.conftest import ROOT
-from tests.logs import open_log
+from tests.logs import drop_topics, open_log, settle
 from tests.real_services import need
 
 PATIENCE_S = 40.0
@@ -38,7 +38,10 @@ PARAMS = ["sqlite", pytest.param("kafka", marks=pytest.mark.service)]
 
 @pytest.fixture(params=PARAMS)
 def url(request, tmp_path):
-    return LOGS[request.param](tmp_path)
+    place = LOGS[request.param](tmp_path)
+    yield place
+    if request.param == "kafka":
+        drop_topics(place)
 
 
 @pytest.fixture
@@ -182,19 +185,22 @@ def test_messages_of_a_key_keep_their_order(logs):
 
 def test_a_key_that_is_with_another_worker_waits(logs):
     first, second = logs(), logs()
+    settle(first, second)
     first.publish([Entry("one", b"1"), Entry("one", b"2")])
-    held = take(first, 1, most=1)
+    holder, other, held = first, second, []
+    while not held:
+        held = holder.poll(most=1, timeout_s=0.5)
+        holder, other = (holder, other) if held else (other, holder)
     assert [d.value for d in held] == [b"1"]
-    assert list(second.poll(most=5, timeout_s=1.0)) == []
-    first.acknowledge(held)
-    rest = [*first.poll(most=5, timeout_s=1.0), *second.poll(most=5, timeout_s=1.0)]
+    assert list(other.poll(most=5, timeout_s=0.7)) == []
+    holder.acknowledge(held)
+    rest = [*holder.poll(most=5, timeout_s=0.7), *other.poll(most=5, timeout_s=0.7)]
     assert [d.value for d in rest] == [b"2"]
 
 
 def test_two_workers_share_without_doubling(logs):
     first, second = logs(), logs()
-    for log in (first, second, first, second):  # both are there before the work comes
-        log.poll(most=1, timeout_s=1.5)
+    settle(first, second)
     first.publish(entries(200))
 
     def work(log):
