@@ -245,6 +245,11 @@ def _prepare_milvus(service: Service) -> Launch:
 
 
 # ── Object stores ────────────────────────────────────────────────────────────────────────
+#
+# S3Proxy comes as jars in seconds, where versitygw is built for minutes; it checks
+# signatures, also presigned ones, keeps conditional puts apart when they race, and takes multipart
+# uploads. For Google Cloud Storage, gcp-storage-emulator installs faster than fake-gcs-server is
+# built, but has no listing, deletion or HEAD in XML, which is what obstore speaks.
 
 
 def _prepare_s3(service: Service) -> Launch:
