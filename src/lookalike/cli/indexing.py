@@ -44,6 +44,10 @@ def index(
     watch: Annotated[
         bool, typer.Option("--watch", help="Stay, and take over what changes in the folders.")
     ] = False,
+    enqueue: Annotated[
+        bool,
+        typer.Option("--enqueue", help="With a cluster: leave the work to its workers."),
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
     is_json: opt.Json = False,
 ) -> None:
@@ -65,28 +69,31 @@ def index(
             stop=stop,
         )
         with _progress(is_shown=not quiet and is_terminal()) as on_progress:
-            report = engine.index(sources, run, on_progress)
-        _print_report(report, is_json=is_json)
+            bring_in = engine.enqueue if enqueue else engine.index
+            report = bring_in(sources, run, on_progress)
+        _print_report(report, is_json=is_json, what="handed to the log" if enqueue else "added")
         if watch and not stop.is_set():
             _watch(engine, source, index_folder(index), run, is_json=is_json)
     if report.failed or report.is_interrupted:
         raise typer.Exit(1)
 
 
-def _print_report(report: IngestReport, *, is_json: bool) -> None:
+def _print_report(report: IngestReport, *, is_json: bool, what: str = "added") -> None:
     if is_json:
         print_json(report.to_json())
         return
     state = "stopped; run it again to go on" if report.is_interrupted else "done"
     typer.echo(
-        f"{state}: {report.added} added, {report.known} known, {report.merged} seen elsewhere too, "
-        f"{report.vanished} vanished, {sum(report.failed.values())} refused; "
+        f"{state}: {report.added} {what}, {report.known} known, "
+        f"{report.merged} seen elsewhere too, {report.vanished} vanished, {sum(report.failed.values())} refused; "
         f"{report.images_per_s:.1f} images/s, {report.seconds:.1f} s"
     )
     if report.failed:
         typer.echo(f"refused: {pairs(dict(report.failed))}")
     if report.refusals is not None:
         typer.echo(f"each of them is listed in {report.refusals}")
+    if not report.stage_seconds:
+        return
     stages = {name: f"{seconds:.1f} s" for name, seconds in report.stage_seconds.items()}
     typer.echo(f"stages: {pairs(stages)}")
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from lookalike.domain.errors import NotFoundError, StoreError
+from lookalike.domain.errors import NotFoundError, StoreError, UsageError
 from lookalike.domain.images import ImageId, is_image_id
 from lookalike.engine.adding import add_pictures
 from lookalike.engine.calibrating import calibrate
@@ -19,7 +19,7 @@ from lookalike.engine.following import Follower
 from lookalike.engine.ingest import IngestOptions, IngestRun, IngestTools
 from lookalike.engine.lease import WriterLease
 from lookalike.engine.originals import read_original
-from lookalike.engine.publishing import publish_pictures
+from lookalike.engine.publishing import publish_pictures, publish_sources
 from lookalike.engine.query_vectors import QueryEncoder
 from lookalike.engine.reports import Status
 from lookalike.engine.search import Searcher
@@ -244,6 +244,21 @@ class Engine:
         if self._parts.log is None:
             return self.add(items)
         return publish_pictures(self._stores, self._parts.log, items)
+
+    def enqueue(
+        self,
+        sources: Sequence[PictureSource],
+        options: IngestOptions | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> IngestReport:
+        """Hand the pictures of some sources to the ingest log, for workers to index."""
+        if self._parts.log is None:
+            raise UsageError(
+                f"{self.location} has no ingest log",
+                hint="index without --enqueue, or name a [log]",
+            )
+        chosen = options or IngestOptions()
+        return publish_sources(self._stores, self._parts.log, sources, chosen, on_progress)
 
     def remove(self, ids: Sequence[ImageId], *, is_blocked: bool = False) -> int:
         """Remove images; blocked ones may not come back. Returns how many there were."""

@@ -36,7 +36,7 @@ def repair_folder(folder: Path) -> dict[str, object]:
 
 def run_checks(folder: Path) -> list[Finding]:
     """Look at everything and return what was found, the installation first."""
-    findings = [*_check_installation(folder), *_check_bundles()]
+    findings = [*check_installation(folder), *check_bundles()]
     if not is_index(folder):
         hint = f"make one with: lookalike index PICTURES --index {folder}"
         return [*findings, Finding("index", "warning", f"there is none in {folder}", hint)]
@@ -48,7 +48,8 @@ def run_checks(folder: Path) -> list[Finding]:
     return findings
 
 
-def _check_installation(folder: Path) -> Iterator[Finding]:
+def check_installation(folder: Path) -> Iterator[Finding]:
+    """Look at Python and the disk."""
     yield Finding("python", "ok", sys.version.split()[0])
     there = next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
     free = shutil.disk_usage(there).free
@@ -57,7 +58,8 @@ def _check_installation(folder: Path) -> Iterator[Finding]:
     yield Finding("disk", state, f"{free / 1e9:.1f} GB free", remedy)
 
 
-def _check_bundles() -> Iterator[Finding]:
+def check_bundles() -> Iterator[Finding]:
+    """Hash the packaged models."""
     for name in packaged_names():
         try:
             reports = verify(load_bundle(name))

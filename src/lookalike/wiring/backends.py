@@ -1,0 +1,178 @@
+"""Which adapter a URL of `lookalike.toml` means; each is imported, and connected, when asked for."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lookalike.adapters.blobs_options import BlobOptions
+    from lookalike.adapters.catalog_cassandra import CassandraCatalog
+    from lookalike.adapters.text_elasticsearch_server import SearchServer
+    from lookalike.ports.blobs import BlobStore
+    from lookalike.ports.filters import FilterIndex
+    from lookalike.ports.ingest_log import IngestLog
+    from lookalike.ports.provision import Provisioner
+    from lookalike.ports.text import TextIndex
+    from lookalike.ports.vectors import VectorIndex
+    from lookalike.settings.cluster import BackendConfig, ClusterConfig
+
+Options_co = TypeVar("Options_co", covariant=True)
+
+
+class _Options(Protocol[Options_co]):
+    """The options of an adapter, read from its URL."""
+
+    @staticmethod
+    def from_url(url: str, **settings: Any) -> Options_co: ...
+
+
+class Backends:
+    """The back ends of one cluster, each opened at most once; `close` ends them all."""
+
+    def __init__(self, config: ClusterConfig) -> None:
+        """Keep the configuration; nothing is connected before it is asked for."""
+        self.config = config
+        self._opened: dict[str, Any] = {}
+        self._closing = ExitStack()
+
+    def catalog(self) -> CassandraCatalog:
+        """Return the catalog."""
+
+        def connect() -> CassandraCatalog:
+            from lookalike.adapters.catalog_cassandra import CassandraCatalog
+            from lookalike.adapters.catalog_cassandra_options import CassandraOptions
+
+            options = _read(CassandraOptions, self._of("catalog"))
+            return CassandraCatalog.open(options, clock=time.time)
+
+        return self._once("catalog", connect)
+
+    def texts(self) -> tuple[TextIndex, FilterIndex]:
+        """Return the text index, and the filter index over the same documents."""
+        from lookalike.adapters.text_elasticsearch import ElasticsearchTextIndex
+        from lookalike.adapters.text_elasticsearch_filters import ElasticsearchFilterIndex
+
+        server = self._search_server()
+        texts = self._once("texts", partial(ElasticsearchTextIndex.open, server))
+        filters = self._once("filters", partial(ElasticsearchFilterIndex.open, server))
+        return texts, filters
+
+    def vectors(self, dim: int) -> VectorIndex:
+        """Return the vector index."""
+        config = self._of("vectors")
+
+        def connect() -> VectorIndex:
+            if config.scheme == "pinecone":
+                from lookalike.adapters.vectors_pinecone import PineconeVectorIndex
+                from lookalike.adapters.vectors_pinecone_options import PineconeOptions
+
+                return PineconeVectorIndex.open(_read(PineconeOptions, config), dim=dim)
+            from lookalike.adapters.vectors_milvus import MilvusVectorIndex
+            from lookalike.adapters.vectors_milvus_options import MilvusOptions
+
+            return MilvusVectorIndex.open(_read(MilvusOptions, config), dim=dim)
+
+        return self._once("vectors", connect)
+
+    def blobs(self) -> BlobStore:
+        """Return the blob store; it connects with its first call."""
+        from lookalike.adapters.blobs_obstore import ObstoreBlobStore
+
+        config = self._of("blobs")
+        options = self._blob_options() if config.scheme != "file" else None
+        return self._once("blobs", partial(ObstoreBlobStore, config.url, options))
+
+    def log(self) -> IngestLog:
+        """Return the ingest log; whoever polls it joins the workers' group."""
+        config = self._of("log")
+
+        def connect() -> IngestLog:
+            if config.scheme == "sqlite":
+                from lookalike.adapters.log_sqlite import SqliteIngestLog
+                from lookalike.adapters.log_sqlite_options import SqliteLogOptions
+
+                return SqliteIngestLog(_read(SqliteLogOptions, config))
+            from lookalike.adapters.log_kafka import KafkaIngestLog
+            from lookalike.adapters.log_kafka_options import KafkaOptions
+
+            return KafkaIngestLog(_read(KafkaOptions, config))
+
+        return self._once("log", connect)
+
+    def provisioner(self, port: str, dim: int) -> Provisioner:
+        """Return what makes and checks a back end for vectors of `dim` numbers."""
+        return self._once(f"{port} provisioner", partial(self._provisioner, self._of(port), dim))
+
+    def close(self) -> None:
+        """Close everything that was opened; again, it does nothing."""
+        self._closing.close()
+
+    def _provisioner(self, config: BackendConfig, dim: int) -> Provisioner:
+        if config.port == "catalog":
+            from lookalike.adapters.catalog_cassandra_options import CassandraOptions
+            from lookalike.adapters.catalog_cassandra_provision import CassandraProvisioner
+
+            return CassandraProvisioner(_read(CassandraOptions, config))
+        if config.port == "text":
+            from lookalike.adapters.text_elasticsearch_provision import ElasticsearchProvisioner
+
+            return ElasticsearchProvisioner(self._search_server())
+        if config.port == "blobs":
+            from lookalike.adapters.blobs_provision import BlobProvisioner
+
+            is_local = config.scheme == "file"
+            return BlobProvisioner(config.url, None if is_local else self._blob_options())
+        if config.scheme == "pinecone":
+            from lookalike.adapters.vectors_pinecone_options import PineconeOptions
+            from lookalike.adapters.vectors_pinecone_provision import PineconeProvisioner
+
+            return PineconeProvisioner(_read(PineconeOptions, config), dim=dim)
+        if config.scheme == "milvus":
+            from lookalike.adapters.vectors_milvus_options import MilvusOptions
+            from lookalike.adapters.vectors_milvus_provision import MilvusProvisioner
+
+            return MilvusProvisioner(_read(MilvusOptions, config), dim=dim)
+        if config.scheme == "sqlite":
+            from lookalike.adapters.log_sqlite_options import SqliteLogOptions
+            from lookalike.adapters.log_sqlite_provision import SqliteLogProvisioner
+
+            return SqliteLogProvisioner(_read(SqliteLogOptions, config))
+        from lookalike.adapters.log_kafka_options import KafkaOptions
+        from lookalike.adapters.log_kafka_provision import KafkaProvisioner
+
+        return KafkaProvisioner(_read(KafkaOptions, config))
+
+    def _search_server(self) -> SearchServer:
+        from lookalike.adapters.text_elasticsearch_options import ElasticsearchOptions
+        from lookalike.adapters.text_elasticsearch_server import SearchServer
+
+        options = _read(ElasticsearchOptions, self._of("text"))
+        return self._once("search server", partial(SearchServer, options))
+
+    def _blob_options(self) -> BlobOptions:
+        from lookalike.adapters.blobs_options import BlobOptions
+
+        config = self._of("blobs")
+        keys = config.secrets
+        pair = {"username": keys.get("access_key", ""), "password": keys.get("secret_key", "")}
+        return BlobOptions.from_url(config.url, **pair, **config.settings)
+
+    def _of(self, port: str) -> BackendConfig:
+        return self.config.backends[port]
+
+    def _once(self, name: str, connect: Callable[[], Any]) -> Any:
+        if name not in self._opened:
+            made = self._opened[name] = connect()
+            if hasattr(made, "close"):
+                self._closing.callback(made.close)
+        return self._opened[name]
+
+
+def _read(options: type[_Options[Options_co]], config: BackendConfig) -> Options_co:
+    """Read an adapter's options from its table, with the secrets of the environment."""
+    return options.from_url(config.url, **config.secrets, **config.settings)
