@@ -1,4 +1,8 @@
-"""What every filter index promises; a new back end adds one line to `INDEXES`."""
+"""What every filter index promises; a new back end adds one line to `INDEXES`.
+
+Rows that count up are shown by commits and selected as masks; hashed ones (a cluster's) are shown
+when they are flushed, and a selection is the filter alone.
+"""
 
 import tempfile
 from dataclasses import replace
@@ -11,6 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lookalike.adapters.filters_columns import ColumnsFilterIndex
+from lookalike.adapters.text_elasticsearch_filters import ElasticsearchFilterIndex
+from lookalike.adapters.text_elasticsearch_server import SearchServer
 from lookalike.domain.errors import StoreError
 from lookalike.domain.filters import (
     ASPECTS,
@@ -34,12 +40,20 @@ from lookalike.domain.images import (
     image_id,
 )
 from tests.filter_cases import FILTERS, RECORDS, objects
+from tests.search_clusters import CLUSTER_PARAMS, CLUSTERS, SearchClusters
 
-INDEXES = {
-    "columns": lambda folder, *, rows=0, is_writer=True: ColumnsFilterIndex.open(
-        folder / "columns", rows=rows, is_writer=is_writer
-    ),
-}
+INDEXES = ["columns", *CLUSTER_PARAMS]
+
+dense_only = pytest.mark.parametrize("opened", ["columns"], indirect=True)
+clusters_only = pytest.mark.parametrize("opened", CLUSTER_PARAMS, indirect=True)
+
+
+def open_columns(folder, *, rows=0, is_writer=True):
+    return ColumnsFilterIndex.open(folder / "columns", rows=rows, is_writer=is_writer)
+
+
+def open_cluster(options, *, rows=0, is_writer=True):
+    return ElasticsearchFilterIndex.open(SearchServer(options), is_writer=is_writer)
 
 
 def record(row, **changes):
@@ -55,16 +69,32 @@ def numbered(records):
 
 
 def rows(index, *conditions):
-    return np.flatnonzero(index.select(Filter(conditions)).mask).tolist()
+    return selected(index, Filter(conditions))
+
+
+def selected(index, filter_):
+    selection = index.select(filter_)
+    if selection.mask is not None:
+        return np.flatnonzero(selection.mask).tolist()
+    return sorted(index.listing(selection, k=1000).rows.tolist())
+
+
+@pytest.fixture(scope="session")
+def clusters():
+    with SearchClusters() as clusters:
+        yield clusters
 
 
 @pytest.fixture(params=INDEXES)
-def opened(request, tmp_path):
+def opened(request, tmp_path, clusters):
     """Open the same index any number of times; closed at the end."""
     indexes = []
+    is_cluster = request.param in CLUSTERS
+    open_it = open_cluster if is_cluster else open_columns
+    place = clusters.fresh(request.param) if is_cluster else tmp_path
 
     def open_(*, rows=0, is_writer=True):
-        indexes.append(INDEXES[request.param](tmp_path, rows=rows, is_writer=is_writer))
+        indexes.append(open_it(place, rows=rows, is_writer=is_writer))
         return indexes[-1]
 
     yield open_
@@ -86,41 +116,65 @@ def fill(index, records):
 # ── It says what the domain says ─────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("kind", INDEXES)
-@given(
-    records=st.lists(RECORDS, min_size=1, max_size=12).map(numbered),
-    later=st.lists(RECORDS, max_size=12),
-    removed=st.sets(st.integers(0, 11)),
-    filters=st.lists(FILTERS, min_size=1, max_size=6),
-)
+CASES = {
+    "records": st.lists(RECORDS, min_size=1, max_size=12).map(numbered),
+    "later": st.lists(RECORDS, max_size=12),
+    "removed": st.sets(st.integers(0, 11)),
+    "filters": st.lists(FILTERS, min_size=1, max_size=6),
+}
+
+
+@given(**CASES)
 @settings(max_examples=100)
-def test_a_selection_is_what_matches(kind, records, later, removed, filters):
+def test_a_selection_is_what_matches(records, later, removed, filters):
     with tempfile.TemporaryDirectory() as folder, mock.patch("os.fsync"):
-        writer = INDEXES[kind](Path(folder))
+        place = Path(folder)
+        writer = open_columns(place)
         fill(writer, records)
-        reader = INDEXES[kind](Path(folder), rows=len(records), is_writer=False)
-        for index in (reader, writer):  # the reader sees the log before the writer has acted on it
-            index.update(records)
-        # What a later source changes: everything but what the bytes alone say.
-        current = [
-            replace(old, sources=new.sources, objects=new.objects, first_seen=new.first_seen)
-            for old, new in zip(records, later, strict=False)
-        ]
-        records = [*current, *records[len(current) :]]
-        for index in (reader, writer):
-            index.update(current)
-            index.remove(np.array(sorted(removed), dtype=np.int64))
-        writer.save(7)
-        again = INDEXES[kind](Path(folder), rows=len(records), is_writer=False)
-        for filter_ in filters:
-            expected = [
-                matches(record, filter_) and record.row not in removed for record in records
-            ]
-            for index in (writer, reader, again):
-                assert index.select(filter_).mask.tolist() == expected
-        check_facets(writer, [record for record in records if record.row not in removed])
-        for index in (writer, reader, again):
-            index.close()
+        reader = open_columns(place, rows=len(records), is_writer=False)
+        # The reader sees the log before the writer has acted on it.
+        check_selections((reader, writer), (records, later, removed, filters), place, open_columns)
+
+
+@pytest.fixture(scope="module", params=CLUSTER_PARAMS)
+def lasting(request, clusters):
+    """Options of one index for many examples."""
+    return clusters.fresh(request.param)
+
+
+@given(**CASES | {"filters": st.lists(FILTERS, min_size=6, max_size=12)})
+@settings(max_examples=12)
+def test_a_cluster_s_selection_is_what_matches(lasting, records, later, removed, filters):
+    writer = open_cluster(lasting)
+    writer.remove(np.arange(12))
+    fill(writer, records)
+    check_selections((writer,), (records, later, removed, filters), lasting, open_cluster)
+
+
+def check_selections(told, cases, place, open_it):
+    """Tell the indexes what changes, and compare them and a new one with the domain."""
+    records, later, removed, filters = cases
+    for index in told:
+        index.update(records)
+    # What a later source changes: everything but what the bytes alone say.
+    current = [
+        replace(old, sources=new.sources, objects=new.objects, first_seen=new.first_seen)
+        for old, new in zip(records, later, strict=False)
+    ]
+    records = [*current, *records[len(current) :]]
+    for index in told:
+        index.update(current)
+        index.remove(np.array(sorted(removed), dtype=np.int64))
+    told[-1].save(7)
+    again = open_it(place, rows=len(records), is_writer=False)
+    alive = [record for record in records if record.row not in removed]
+    for filter_ in filters:
+        expected = [record.row for record in alive if matches(record, filter_)]
+        for index in (*told, again):
+            assert selected(index, filter_) == expected
+    check_facets(told[-1], alive)
+    for index in (*told, again):
+        index.close()
 
 
 def check_facets(index, alive):
@@ -175,12 +229,21 @@ def test_an_empty_index_selects_nothing(index):
     }
 
 
+@dense_only
 def test_rows_that_are_not_committed_are_not_shown(index):
     index.append([record(0), record(1)])
     assert rows(index) == []
     index.refresh(1)
     assert rows(index) == [0]
     index.refresh(2)
+    assert rows(index) == [0, 1]
+
+
+@clusters_only
+def test_appended_rows_are_shown_by_a_flush(index):
+    index.append([record(0), record(1)])
+    assert rows(index) == []
+    index.flush()
     assert rows(index) == [0, 1]
 
 
@@ -200,6 +263,25 @@ def test_appending_twice_equals_once(index):
     assert rows(index, Between("width", 100, 100)) == [0]
 
 
+def test_appending_again_replaces(index):
+    old = Source("/a", site="old.org", licence="cc0")
+    fill(index, [record(0, width=1, sources=(old,), objects=objects(["cat"]))])
+    fill(index, [record(0, width=10)])
+    assert rows(index, Between("width", 10, 10)) == [0]
+    assert rows(index, OneOf("site", frozenset({"org"}))) == []
+    assert rows(index, OneOf("licence", frozenset({"unknown"}))) == [0]
+    assert rows(index, HasObject("cat")) == []
+
+
+@clusters_only
+def test_an_image_that_was_removed_can_come_back(index):
+    fill(index, [record(0)])
+    index.remove(np.array([0]))
+    fill(index, [record(0, width=7)])
+    assert rows(index, Between("width", 7, 7)) == [0]
+
+
+@dense_only
 def test_a_commit_that_failed_is_written_over(index):
     wrong = Source("/w", site="wrong.org", licence="cc0")
     fill(index, [record(0)])
@@ -214,6 +296,7 @@ def test_a_commit_that_failed_is_written_over(index):
 
 def test_rows_may_leave_holes(index):
     index.append([record(4, width=4), record(1, width=1)])
+    index.flush()
     index.refresh(5)
     index.remove(np.array([0, 2, 3]))
     assert rows(index) == [1, 4]
@@ -230,6 +313,7 @@ def test_an_image_keeps_only_the_words_of_its_last_record(index):
     assert rows(index, HasObject("cat")) == []
 
 
+@dense_only
 def test_a_selection_is_shared_and_cannot_be_changed(index):
     fill(index, [record(0), record(1)])
     for filter_ in (Filter(), Filter((Between("width", 1),))):
@@ -244,19 +328,50 @@ def test_a_selection_is_shared_and_cannot_be_changed(index):
 def test_a_selection_follows_every_change(index):
     narrow = Filter((OneOf("licence", frozenset({"cc0"})),))
     fill(index, [record(0), record(1)])
-    assert index.select(narrow).count == 0
+    assert selected(index, narrow) == []
     index.update([record(1, sources=(Source("/a", licence="cc0"),))])
-    assert index.select(narrow).mask.tolist() == [False, True]
+    assert selected(index, narrow) == [1]
     index.remove(np.array([1]))
-    assert index.select(narrow).count == 0
+    assert selected(index, narrow) == []
 
 
 def test_facets_of_an_older_or_open_selection(index):
     fill(index, [record(0), record(1)])
     old = index.select(Filter())
     fill(index, [record(0), record(1), record(2)])
-    assert index.facets(old)["type"] == {"photo": 2}
+    if old.mask is not None:
+        assert index.facets(old)["type"] == {"photo": 2}
     assert index.facets(Selection(Filter()))["type"] == {"photo": 3}
+
+
+def test_a_listing_pages_from_the_newest(index):
+    fill(index, [record(row, width=row, first_seen=row // 3) for row in range(25)])
+    index.remove(np.array([3, 24]))
+    expected = [row for row in range(24, 4, -1) if row != 24]
+    selection = index.select(Filter((Between("width", 5),)))
+    found, after = [], None
+    for _ in range(3):
+        page = index.listing(selection, k=8, after=after)
+        assert page.total == len(expected)
+        found += page.rows.tolist()
+        after = page.last
+    assert found == expected
+    assert after is None
+    exactly = index.listing(selection, k=len(expected))
+    assert (exactly.rows.tolist(), exactly.last) == (expected, None)
+    assert index.listing(selection, k=0).rows.size == 0
+
+
+@clusters_only
+def test_rows_may_be_hashes(index):
+    hashes = [2**63 - 1, 2**63 - 2, 2**53 + 1, 0]
+    fill(index, [record(row, bytes=2**40 + 1, first_seen=1.7e9 + 0.25) for row in hashes])
+    assert rows(index, Between("bytes", 2**40 + 1), Between("seen", 1.7e9 + 0.25)) == hashes[::-1]
+    assert rows(index, Between("bytes", high=2**40)) == []
+    page = index.listing(index.select(Filter()), k=2)
+    assert page.last is not None
+    rest = index.listing(index.select(Filter()), k=2, after=page.last)
+    assert page.rows.tolist() + rest.rows.tolist() == hashes
 
 
 # ── Across processes and crashes ─────────────────────────────────────────────────────────
@@ -274,6 +389,7 @@ def test_what_was_saved_is_there_after_opening_again(opened):
         again.close()
 
 
+@dense_only
 def test_a_writer_cuts_away_what_no_commit_stated(opened):
     index = opened()
     fill(index, [record(row, width=row) for row in range(5)])
@@ -285,6 +401,20 @@ def test_a_writer_cuts_away_what_no_commit_stated(opened):
     assert rows(again, Between("width", 44, 44)) == [4]
 
 
+@clusters_only
+def test_readers_share_what_writers_write(opened):
+    writer, other, reader = opened(), opened(), opened(is_writer=False)
+    fill(writer, [record(0)])
+    fill(other, [record(1, width=7)])
+    assert rows(reader, Between("width", 7, 7)) == [1]
+    other.save(9)
+    writer.save(8)
+    assert reader.seq == 0
+    reader.refresh(2)
+    assert reader.seq == 9
+
+
+@dense_only
 def test_a_reader_follows_a_writer(opened):
     writer = opened()
     fill(writer, [record(0)])

@@ -14,7 +14,7 @@ from lookalike.adapters.text_elasticsearch_bulk import Write, write_all
 from lookalike.adapters.text_elasticsearch_hits import (
     PARTIAL,
     demand_ours,
-    fetch_sorted,
+    fetch_counted,
     read_seq,
     write_seq,
 )
@@ -119,12 +119,11 @@ class ElasticsearchFilterIndex:
     def listing(self, selection: Selection, *, k: int, after: Place | None = None) -> Listing:
         """Return the newest k selected rows, or the next k after a place."""
         query = self._selected(selection)
-        total = int(self._server.call("POST", f"/{self._alias}/_count", {"query": query})["count"])
         body: dict[str, Any] = {"query": query, "sort": _NEWEST_FIRST}
         if after is not None:
             body["search_after"] = [after.seen, after.row]
-        found = fetch_sorted(self._server, body, k + 1) if k > 0 else []
-        has_more, found = len(found) > k, found[:k]
+        found, total = fetch_counted(self._server, body, k + 1)
+        has_more, found = len(found) > k > 0, found[: max(k, 0)]
         rows = np.array([row for _, row in found], np.int64)
         last = Place(float(found[-1][0]), int(found[-1][1])) if has_more else None
         return Listing(rows, total, last)

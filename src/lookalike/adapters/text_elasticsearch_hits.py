@@ -49,6 +49,24 @@ def fetch_sorted(
     return found
 
 
+def fetch_counted(
+    server: SearchServer, body: Mapping[str, Any], limit: int
+) -> tuple[list[list[Any]], int]:
+    """Return the sort values of the first hits, and how many there are in all."""
+    size = min(WINDOW, limit)
+    answer = server.call(
+        "POST",
+        f"/{server.options.alias}/_search",
+        {**body, "track_total_hits": True, "stored_fields": "_none_", "size": size},
+        params={**PARTIAL, "filter_path": "hits.hits.sort,hits.total.value"},
+    )
+    hits = [hit["sort"] for hit in answer["hits"].get("hits", [])]
+    if size == len(hits) < limit:
+        more = {**body, "search_after": hits[-1]}
+        hits += fetch_sorted(server, more, limit - len(hits))
+    return hits, int(answer["hits"]["total"]["value"])
+
+
 def row_chunks(rows: RowArray) -> Iterator[list[int]]:
     """Yield the distinct rows that can be, as many at once as one search returns."""
     distinct = np.unique(rows[rows >= 0])
