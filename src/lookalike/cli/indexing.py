@@ -85,7 +85,8 @@ def _print_report(report: IngestReport, *, is_json: bool, what: str = "added") -
     state = "stopped; run it again to go on" if report.is_interrupted else "done"
     typer.echo(
         f"{state}: {report.added} {what}, {report.known} known, "
-        f"{report.merged} seen elsewhere too, {report.vanished} vanished, {sum(report.failed.values())} refused; "
+        f"{report.merged} seen elsewhere too, {report.vanished} vanished, "
+        f"{sum(report.failed.values())} refused; "
         f"{report.images_per_s:.1f} images/s, {report.seconds:.1f} s"
     )
     if report.failed:

@@ -253,10 +253,7 @@ class Engine:
     ) -> IngestReport:
         """Hand the pictures of some sources to the ingest log, for workers to index."""
         if self._parts.log is None:
-            raise UsageError(
-                f"{self.location} has no ingest log",
-                hint="index without --enqueue, or name a [log]",
-            )
+            raise UsageError(f"{self.location} has no ingest log", hint="name a [log] in its file")
         chosen = options or IngestOptions()
         return publish_sources(self._stores, self._parts.log, sources, chosen, on_progress)
 

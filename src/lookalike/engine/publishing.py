@@ -121,9 +121,9 @@ def _fresh(
     most = DecodeLimits().max_bytes
     for item in chunk:
         source, state = item.source, states.get(item.source.uri)
-        is_known = state is not None and state.image is not None and not options.is_forced
-        if is_known and is_unchanged(state.fingerprint, source.fingerprint):
-            continue
+        if state is not None and state.image is not None and not options.is_forced:
+            if is_unchanged(state.fingerprint, source.fingerprint):
+                continue
         if options.licence != "unknown" and source.licence == "unknown":
             source = replace(source, licence=options.licence)
         item = replace(item, source=source)  # noqa: PLW2901 - the same item, licensed
