@@ -21,10 +21,11 @@ from lookalike.ports.ingest_log import Entry
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from lookalike.domain.images import ImageId
+    from lookalike.domain.images import ImageId, Source
     from lookalike.engine.ingest import IngestOptions
     from lookalike.engine.reports import OnProgress
     from lookalike.engine.stores import Stores
+    from lookalike.ports.catalog import SourceState
     from lookalike.ports.ingest_log import IngestLog
     from lookalike.ports.source import PictureSource, SourceItem
 
@@ -121,9 +122,8 @@ def _fresh(
     most = DecodeLimits().max_bytes
     for item in chunk:
         source, state = item.source, states.get(item.source.uri)
-        if state is not None and state.image is not None and not options.is_forced:
-            if is_unchanged(state.fingerprint, source.fingerprint):
-                continue
+        if state is not None and _is_done(state, source) and not options.is_forced:
+            continue
         if options.licence != "unknown" and source.licence == "unknown":
             source = replace(source, licence=options.licence)
         item = replace(item, source=source)  # noqa: PLW2901 - the same item, licensed
@@ -136,6 +136,10 @@ def _fresh(
             yield replace(item, kind="error", error=(error.reason, error.message))
             continue
         yield replace(item, kind="data", data=data, path=None)
+
+
+def _is_done(state: SourceState, source: Source) -> bool:
+    return state.image is not None and is_unchanged(state.fingerprint, source.fingerprint)
 
 
 def _message(item: SourceItem) -> PutMessage | None:
