@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 FloatMatrix: TypeAlias = NDArray[np.float32]
 """`(n, dim)` float32."""
 
+HalfMatrix: TypeAlias = NDArray[np.float16]
+"""`(n, dim)` float16."""
+
 RowArray: TypeAlias = NDArray[np.int64]
 """`(n,)` int64 rows."""
 

@@ -24,6 +24,11 @@ LookalikeError
 │       ├── BackendSchemaError        a foreign or older schema
 │       ├── BackendMissingError       nothing was made there yet
 │       └── BackendFullError          it has no room left
+├── ArchiveError                an export cannot be used                   exit 3, HTTP 503
+│   ├── ArchiveMissingError     no export in that folder, or an unfinished one
+│   ├── ArchiveFormatError      an export written by a newer version
+│   ├── ArchiveCorruptError     files that contradict the export's manifest
+│   └── ArchiveMismatchError    what was imported is not what was exported
 ├── MessageError                a message of the ingest log is malformed   exit 2, HTTP 400
 │   └── MessageTooLargeError    a message over the log's bound
 ├── BundleError                 a model bundle cannot be used              exit 3, HTTP 503
@@ -214,6 +219,37 @@ class BackendFullError(BackendError):
     """The back end has no room left."""
 
     code = "backend_full"
+
+
+class ArchiveError(LookalikeError):
+    """An export cannot be written, or cannot be used."""
+
+    code = "archive"
+    http_status = 503
+
+
+class ArchiveMissingError(ArchiveError):
+    """There is no export in that folder, or one that was not finished."""
+
+    code = "archive_missing"
+
+
+class ArchiveFormatError(ArchiveError):
+    """The export was written by a newer version."""
+
+    code = "archive_format"
+
+
+class ArchiveCorruptError(ArchiveError):
+    """Files of the export are missing or damaged, or contradict its manifest."""
+
+    code = "archive_corrupt"
+
+
+class ArchiveMismatchError(ArchiveError):
+    """What stands in the index after an import is not what the export holds."""
+
+    code = "archive_mismatch"
 
 
 class MessageError(LookalikeError):

@@ -11,6 +11,7 @@ import numpy as np
 
 from lookalike.domain.errors import ArchiveMismatchError
 from lookalike.engine.exporting import read_halves
+from lookalike.engine.import_merging import SAME_MOMENT_S, is_same_source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,7 +113,7 @@ def verify(stores: Stores, archive: ArchiveReader, kept: Kept) -> Verification:
     sample = kept.sample.images
     images, sources = _count_missing(stores.catalog, archive)
     found = _records_of(stores.catalog, [one.record.id for one in sample])
-    differing = [one for one in sample if not _is_equal(one.record, found.get(one.record.id))]
+    differing = [one for one in sample if not _is_equal(one, found.get(one.record.id))]
     halves = read_halves(stores, list(found.values()))
     cosines = [_cosine(one.half, halves.get(one.record.id)) for one in sample]
     queries = [one.half for one in sample[:QUERIES]]
@@ -159,7 +160,8 @@ def _count_missing(catalog: Catalog, archive: ArchiveReader) -> tuple[int, int]:
     images = sources = 0
     for some in archive.uris():
         if some.ids:
-            gone = [image for image in some.ids if image not in catalog.rows_of(some.ids)]
+            present = catalog.rows_of(some.ids)
+            gone = [image for image in some.ids if image not in present]
             images += len(gone) - len(catalog.blocked(gone))
         if some.uris:
             states = catalog.source_states([uri for _, uri in some.uris])
@@ -184,17 +186,25 @@ def _records_of(catalog: Catalog, ids: Sequence[ImageId]) -> dict[ImageId, Image
     return {record.id: record for record in records if record is not None}
 
 
-def _is_equal(ours: ImageRecord, theirs: ImageRecord | None) -> bool:
-    """Tell whether facts agree, and each source is there as it was or as it was seen since."""
+def _is_equal(sampled: Sampled, theirs: ImageRecord | None) -> bool:
+    """Tell whether facts agree, and each source is there as it was or as it was seen since.
+
+    An image that was added brought its models and times; one that was known kept its own.
+    """
+    ours = sampled.record
     if theirs is None or theirs.facts != ours.facts:
         return False
+    if sampled.is_added:
+        is_later = theirs.first_seen - ours.first_seen > SAME_MOMENT_S
+        is_earlier = ours.last_seen - theirs.last_seen > SAME_MOMENT_S
+        if is_later or is_earlier or dict(theirs.models) != dict(ours.models):
+            return False
     places = {source.uri: source for source in theirs.sources}
     for source in ours.sources:
         place = places.get(source.uri)
         if place is None:
             continue  # counted among the missing ones, unless another image is there since
-        is_same = (place.fingerprint, place.is_vanished) == (source.fingerprint, source.is_vanished)
-        if place.seen < source.seen - 1.0 or (abs(place.seen - source.seen) < 1.0 and not is_same):
+        if place.seen - source.seen < SAME_MOMENT_S and not is_same_source(source, place):
             return False
     return True
 

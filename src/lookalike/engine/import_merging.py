@@ -52,7 +52,9 @@ class Held:
             for source in record.sources
         }
         self.blocked = catalog.blocked(ids)
-        self.whole = _whole(stores, [self._records[image] for image in ids if image in rows])
+        self.whole = _whole(
+            stores, [self._records[image] for image in ids if image in self._records]
+        )
 
     def take(self, record: ImageRecord) -> Judged:
         """Return which sources of an image are news, and count on them from now on."""
@@ -63,7 +65,7 @@ class Held:
             if place is None or _is_news(record.id, source, *place):
                 wanted.append(source)
                 self._places[source.uri] = (record.id, source)
-            elif place[0] == record.id and _is_same(source, place[1]):
+            elif place[0] == record.id and is_same_source(source, place[1]):
                 same += 1
         return Judged(wanted, same)
 
@@ -73,7 +75,8 @@ class Held:
         return known.sources[:1] if known is not None else ()
 
 
-def _is_same(source: Source, held: Source) -> bool:
+def is_same_source(source: Source, held: Source) -> bool:
+    """Tell whether two sightings say the same at the same moment."""
     return replace(source, seen=held.seen) == held and _is_same_moment(source, held)
 
 
@@ -85,7 +88,7 @@ def _is_news(image: ImageId, source: Source, owner: ImageId, held: Source) -> bo
     if not _is_same_moment(source, held):
         return source.seen > held.seen
     is_gone = held.is_vanished and not source.is_vanished
-    return owner == image and not is_gone and not _is_same(source, held)
+    return owner == image and not is_gone and not is_same_source(source, held)
 
 
 def _whole(stores: Stores, records: Sequence[ImageRecord]) -> set[ImageId]:

@@ -134,7 +134,7 @@ class _Import:
         options: ImportOptions,
         on_progress: OnProgress | None,
     ) -> None:
-        self.counts = Counter(dict.fromkeys(COUNTED, 0))
+        self.counts = Counter[str](dict.fromkeys(COUNTED, 0))
         self.kept = Kept(Sample(archive.manifest.counts.images))
         self._writer = writer
         self._archive = archive
