@@ -37,6 +37,7 @@ from lookalike.adapters.text_elasticsearch_schema import (
     marker,
     text_fields,
 )
+from lookalike.adapters.text_elasticsearch_versions import bm25_scale
 from lookalike.adapters.text_elasticsearch_words import completions, near_words, unknown_terms
 from lookalike.adapters.text_hits import padded
 from lookalike.adapters.text_schema import Analysis, TextIndexSettings
@@ -73,7 +74,7 @@ class ElasticsearchTextIndex:
         self._is_writer = is_writer
         self._settings = settings
         self._analysis = Analysis()
-        self._queries = ElasticsearchQueries(self._analysis, settings)
+        self._queries = ElasticsearchQueries(self._analysis, settings, scale=bm25_scale(server))
         self._is_closed = False
         self._seq = read_seq(server, TEXT_MARKER)
         server.hold()

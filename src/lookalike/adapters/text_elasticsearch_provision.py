@@ -5,16 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from lookalike.adapters.text_elasticsearch_errors import INIT_HINT, ROOM_HINT
+from lookalike.adapters.text_elasticsearch_errors import ROOM_HINT
 from lookalike.adapters.text_elasticsearch_hits import demand_ours, version_of
 from lookalike.adapters.text_elasticsearch_schema import VERSION, index_settings, mappings, meta
 from lookalike.adapters.text_elasticsearch_server import SearchServer
-from lookalike.domain.errors import (
-    BackendError,
-    BackendMissingError,
-    BackendSchemaError,
-    BackendVersionError,
-)
+from lookalike.adapters.text_elasticsearch_versions import check_version
+from lookalike.domain.errors import BackendError, BackendMissingError, BackendSchemaError
 from lookalike.domain.findings import Finding
 
 if TYPE_CHECKING:
@@ -22,13 +18,11 @@ if TYPE_CHECKING:
 
     from lookalike.adapters.text_elasticsearch_options import ElasticsearchOptions
 
-LEAST_VERSION: Final = {"elasticsearch": 8, "opensearch": 2}
-NEWEST_VERSION: Final = {"elasticsearch": 9, "opensearch": 3}
-
 PRIORITY: Final = 500
 """Above the templates that a cluster brings along."""
 
 _READ_ONLY: Final = "index.blocks.read_only_allow_delete"
+_HELD: Final = "index.blocks.write"
 
 
 class ElasticsearchProvisioner:
@@ -62,14 +56,14 @@ class ElasticsearchProvisioner:
 
     def check(self) -> Sequence[Finding]:
         """Look at the cluster, the index and its room."""
-        name, findings = self.name, list[Finding]()
+        findings: list[Finding] = []
         try:
             version = check_version(self._server)
-            findings.append(Finding(name, "ok", f"answers, version {version}"))
+            findings.append(Finding("text", "ok", f"{self.name}: version {version}"))
             index = demand_ours(self._server)
-            findings += [Finding(name, "ok", f"{self._alias} is {index}"), *self._condition(index)]
+            findings += [Finding("text index", "ok", index), *self._condition(index)]
         except BackendError as error:
-            findings.append(Finding(name, "error", error.message, error.hint or INIT_HINT))
+            findings.append(Finding("text", "error", error.message, error.hint))
         return findings
 
     def close(self) -> None:
@@ -116,55 +110,27 @@ class ElasticsearchProvisioner:
         return f"alias {self._alias} of {index}"
 
     def _condition(self, index: str) -> Iterator[Finding]:
-        server, name = self._server, self.name
+        server = self._server
         health = server.call("GET", f"/_cluster/health/{self._alias}")
-        status = health["status"]
-        if status == "red":
-            yield Finding(name, "error", "some shards are not there", "bring its nodes back")
-        elif status == "yellow":
-            yield Finding(
-                name,
-                "warning",
-                f"{health['unassigned_shards']} copies of shards have no node",
-                f"add nodes, or set replicas below {server.options.replicas}",
-            )
+        if health["status"] == "red":
+            detail = "some shards are not there: searches and writes fail"
+            yield Finding("text shards", "error", detail, "bring the cluster's nodes back")
+        elif health["status"] == "yellow":
+            detail = f"{health['unassigned_shards']} copies of shards have no node"
+            remedy = f"add nodes, or set replicas below {server.options.replicas}"
+            yield Finding("text shards", "warning", detail, remedy)
         flat = {"flat_settings": "true"}
         found = server.call("GET", f"/{index}/_settings", params=flat)[index]["settings"]
         if found.get(_READ_ONLY) == "true":
-            yield Finding(name, "error", "its disks are full: nothing can be written", ROOM_HINT)
+            detail = "the cluster's disks are full: nothing can be written"
+            yield Finding("text room", "error", detail, ROOM_HINT)
+        if found.get(_HELD) == "true":
+            detail = "writes are held, as at the end of a rebuild"
+            yield Finding("text writes", "warning", detail, f"if none is running, clear {_HELD}")
         shards = int(found["index.number_of_shards"])
         if shards != server.options.shards:
-            yield Finding(
-                name,
-                "warning",
-                f"{index} has {shards} shards where {server.options.shards} are configured",
-                "they change with a rebuild: lookalike optimize",
-            )
-
-
-def check_version(server: SearchServer) -> str:
-    """Return the lowest version of the nodes.
-
-    Raises:
-        BackendVersionError: one is too old or too new, or another product answers.
-    """
-    product = server.options.product
-    if product == "opensearch":
-        told = (server.call("GET", "/") or {}).get("version", {})
-        if told.get("distribution") != "opensearch":
-            raise BackendVersionError(
-                server.name, "it is not OpenSearch", hint="write elasticsearch:// instead"
-            )
-    found = server.call("GET", "/_nodes/_all/none", params={"filter_path": "nodes.*.version"})
-    versions = sorted((node["version"] for node in found["nodes"].values()), key=_numbers)
-    for version in versions:
-        if not LEAST_VERSION[product] <= _numbers(version)[0] <= NEWEST_VERSION[product]:
-            raise BackendVersionError(
-                server.name,
-                f"version {version} is not spoken to",
-                hint=f"{LEAST_VERSION[product]} to {NEWEST_VERSION[product]} are",
-            )
-    return versions[0]
+            detail = f"{index} has {shards} shards; {server.options.shards} are configured"
+            yield Finding("text shards", "warning", detail, "a rebuild makes them anew")
 
 
 def create_index(server: SearchServer, number: int, alias: str) -> str:
@@ -200,7 +166,3 @@ def _is_like(there: Any, wanted: Any) -> bool:
         inner = there.get("index", there) if "number_of_shards" in wanted else there
         return all(_is_like(inner.get(key), value) for key, value in wanted.items())
     return str(there).lower() == str(wanted).lower()
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])

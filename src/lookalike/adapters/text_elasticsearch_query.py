@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
 Query: TypeAlias = dict[str, Any]
 
-BM25_SCALE: Final = 1.0
-"""k1 + 1: Lucene leaves this factor out of BM25, the embedded index does not."""
-
 MOST_CLAUSES: Final = 960
 """Terms in one search; OpenSearch takes 1024 unless told otherwise."""
 
@@ -32,12 +29,17 @@ NOTHING: Final[Query] = {"match_none": {}}
 
 
 class ElasticsearchQueries:
-    """Builds queries over the weighted fields; nothing of a user is ever syntax."""
+    """Builds queries over the weighted fields; nothing of a user is ever syntax.
 
-    def __init__(self, analysis: Analysis, settings: TextIndexSettings) -> None:
+    `scale` multiplies every score (`text_elasticsearch_versions.bm25_scale`).
+    """
+
+    def __init__(
+        self, analysis: Analysis, settings: TextIndexSettings, *, scale: float = 1.0
+    ) -> None:
         self._analysis = analysis
         self._exact_weight = settings.exact_weight
-        self._weights = settings.field_weights()
+        self._weights = {name: weight * scale for name, weight in settings.field_weights().items()}
 
     def compile(self, match: TextMatch) -> Query | None:
         """Return the query of a match, or None where nothing it asks can be found.
@@ -191,13 +193,13 @@ def _not(query: Query) -> Query:
 
 
 def _term(name: str, value: str, weight: float = 1.0) -> Query:
-    return {"term": {name: {"value": value, "boost": weight * BM25_SCALE}}}
+    return {"term": {name: {"value": value, "boost": weight}}}
 
 
 def _phrase(name: str, terms: Sequence[str], weight: float = 1.0) -> Query:
     if len(terms) == 1:
         return _term(name, terms[0], weight)
-    return {"match_phrase": {name: {"query": " ".join(terms), "boost": weight * BM25_SCALE}}}
+    return {"match_phrase": {name: {"query": " ".join(terms), "boost": weight}}}
 
 
 def _clauses(queries: Sequence[Query]) -> int:
