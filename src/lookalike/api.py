@@ -16,8 +16,11 @@ from lookalike.domain.images import ImageId, is_image_id
 from lookalike.domain.queries import ImagePart, Query, Region
 from lookalike.domain.query_filters import filters_from_options
 from lookalike.domain.query_language import parse_query
+from lookalike.engine.exporting import ExportOptions
+from lookalike.engine.importing import ImportOptions
 from lookalike.engine.ingest import IngestOptions
 from lookalike.wiring.embedded import OpenOptions, open_index
+from lookalike.wiring.moving import export_index, import_index
 from lookalike.wiring.sources import open_sources
 
 if TYPE_CHECKING:
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 
     from lookalike.domain.hits import Hit, SearchResult
     from lookalike.engine.engine import Engine
+    from lookalike.engine.exporting import ExportReport
+    from lookalike.engine.importing import ImportReport
     from lookalike.engine.reports import IngestReport, OnProgress
 
 Picture: TypeAlias = "str | os.PathLike[str] | bytes | Image"
@@ -164,6 +169,22 @@ class Index:
         """Remove images by id; with `block` they may not come back."""
         ids = [self._engine.resolve(image) for image in images]
         return self._engine.remove(ids, is_blocked=block)
+
+    def export(
+        self, folder: str | os.PathLike[str], *, thumbnails: bool = True, originals: bool = True,
+        on_progress: OnProgress | None = None,
+    ) -> ExportReport:  # fmt: skip
+        """Write everything into a new folder, in the format of docs/export-format.md."""
+        options = ExportOptions(has_thumbnails=thumbnails, has_originals=originals)
+        return export_index(self._engine, folder, options, on_progress)
+
+    def import_(
+        self, folder: str | os.PathLike[str], *, verify: bool = True,
+        on_progress: OnProgress | None = None,
+    ) -> ImportReport:  # fmt: skip
+        """Bring in what another index exported; what is here already stays."""
+        options = ImportOptions(is_verifying=verify)
+        return import_index(self._engine, folder, options, on_progress)
 
     def status(self) -> Mapping[str, Any]:
         """Return the state of the index."""

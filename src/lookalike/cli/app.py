@@ -11,7 +11,7 @@ from typing import Annotated, Never
 import typer
 
 from lookalike import __version__
-from lookalike.cli import checking, indexing, models, searching, serving, tending, working
+from lookalike.cli import checking, indexing, models, moving, searching, serving, tending, working
 from lookalike.cli.output import print_error
 from lookalike.domain.errors import DiskFullError, LookalikeError, StoreError
 
@@ -54,6 +54,8 @@ app.command("doctor")(checking.doctor)
 app.command("init-cluster")(checking.init_cluster)
 app.command("serve")(serving.serve)
 app.command("worker")(working.worker)
+app.command("export")(moving.export)
+app.command("import")(moving.import_)
 app.command("eval")(serving.evaluate)
 app.add_typer(models.app, name="models")
 

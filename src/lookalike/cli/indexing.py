@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,15 +9,15 @@ import typer
 from lookalike.cli import options as opt
 from lookalike.cli.opening import index_folder, open_engine
 from lookalike.cli.output import is_terminal, pairs, print_json
+from lookalike.cli.progress import progress_bar
 from lookalike.cli.stopping import stopping
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
     from pathlib import Path
 
     from lookalike.engine.engine import Engine
     from lookalike.engine.ingest import IngestOptions
-    from lookalike.engine.reports import IngestProgress, IngestReport, OnProgress
+    from lookalike.engine.reports import IngestReport
 
 
 def index(
@@ -68,7 +67,7 @@ def index(
             licence=normalise_licence(licence),
             stop=stop,
         )
-        with _progress(is_shown=not quiet and is_terminal()) as on_progress:
+        with progress_bar("indexing", is_shown=not quiet and is_terminal()) as on_progress:
             bring_in = engine.enqueue if enqueue else engine.index
             report = bring_in(sources, run, on_progress)
         _print_report(report, is_json=is_json, what="handed to the log" if enqueue else "added")
@@ -110,37 +109,3 @@ def _watch(
         report = engine.index(changed, run)
         if report.added or report.merged or report.vanished or report.failed:
             _print_report(report, is_json=is_json)
-
-
-@contextmanager
-def _progress(*, is_shown: bool) -> Generator[OnProgress | None]:
-    """Show a bar with the rate and the time left."""
-    if not is_shown:
-        yield None
-        return
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        SpinnerColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    from lookalike.cli.output import console
-
-    columns = (
-        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"), TimeElapsedColumn(), TextColumn("left"),
-        TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=console(is_error=True)) as bar:
-        task = bar.add_task("indexing", total=None, rate="")
-
-        def show(progress: IngestProgress) -> None:
-            refused = f", {progress.failed} refused" if progress.failed else ""
-            rate = f"{progress.images_per_s:.1f} images/s{refused}"
-            bar.update(task, completed=progress.done, total=progress.total, rate=rate)
-
-        yield show

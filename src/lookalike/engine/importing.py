@@ -69,7 +69,7 @@ class ImportReport:
         done = self.counts["added"] + self.counts["known"]
         return {
             **self.counts,
-            "counts": self.manifest.to_json()["counts"],
+            "exported": self.manifest.to_json()["counts"],
             "images_per_s": round(done / self.seconds, 2) if self.seconds else 0.0,
             "seconds": round(self.seconds, 3),
             "interrupted": self.is_interrupted,

@@ -83,7 +83,7 @@ def target_options(
         UnknownModelError: there is no bundle of the name that the export states.
     """
     settings = settings or load_settings()
-    if index is None or is_index(index):
+    if index is None or is_index(index.expanduser()):
         return OpenOptions(encoder=encoder), settings
     space = manifest.facts.space
     if space.encoder is None:
