@@ -72,3 +72,16 @@ def tiny_bundle(tmp_path_factory):
     from tests.tiny_bundle import make_bundle
 
     return make_bundle(tmp_path_factory.mktemp("bundles") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def cassandra_space():
+    """A keyspace of a running Cassandra (tests/cassandra_space.py)."""
+    from tests.real_services import need
+
+    url = need("cassandra")
+    from tests.cassandra_space import CassandraSpace
+
+    space = CassandraSpace(url)
+    yield space
+    space.drop()

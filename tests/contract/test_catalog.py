@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lookalike.adapters.catalog_sqlite import SqliteCatalog
@@ -25,20 +25,60 @@ from lookalike.ports.catalog import Batch, CatalogState, Failure, NewImage
 
 NOW = 1_700_000_000.0
 
-CATALOGS = {
-    "sqlite": lambda folder, *, is_writer=True: SqliteCatalog.open(
-        folder / "catalog.sqlite", is_writer=is_writer, clock=lambda: NOW
-    ),
-}
+
+class SqliteFolder:
+    """A folder for each test; rows are dense and listings in their order."""
+
+    many, is_in_row_order = 2500, True
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def fresh(self):
+        self.folder /= "next"
+        self.folder.mkdir()
+
+    def open(self, *, is_writer=True):
+        return SqliteCatalog.open(
+            self.folder / "catalog.sqlite", is_writer=is_writer, clock=lambda: NOW
+        )
+
+
+class CassandraKeyspace:
+    """One keyspace for all tests, emptied before each; listings are in the ring's order."""
+
+    many, is_in_row_order = 600, False
+
+    def __init__(self, space):
+        self.space = space
+
+    def fresh(self):
+        self.space.clean()
+
+    def open(self, *, is_writer=True):
+        return self.space.open(is_writer=is_writer, clock=lambda: NOW)
+
+
+CATALOGS = ["sqlite", pytest.param("cassandra", marks=pytest.mark.service)]
 
 
 @pytest.fixture(params=CATALOGS)
-def opened(request, tmp_path):
+def place(request, tmp_path):
+    """Where a catalog is kept, with nothing in it."""
+    if request.param == "sqlite":
+        return SqliteFolder(tmp_path)
+    keyspace = CassandraKeyspace(request.getfixturevalue("cassandra_space"))
+    keyspace.fresh()
+    return keyspace
+
+
+@pytest.fixture
+def opened(place):
     """Open the same catalog any number of times; closed at the end."""
     catalogs = []
 
     def open_(*, is_writer=True):
-        catalogs.append(CATALOGS[request.param](tmp_path, is_writer=is_writer))
+        catalogs.append(place.open(is_writer=is_writer))
         return catalogs[-1]
 
     yield open_
@@ -145,18 +185,18 @@ def test_every_phash_comes_back(catalog, phash):
 
 
 @given(text=st.text(st.characters(), max_size=20))
-@settings(max_examples=60)
-def test_any_text_comes_back(tmp_path_factory, text):
-    for make in CATALOGS.values():
-        catalog = make(tmp_path_factory.mktemp("catalog"))
-        source = Source("/" + text, text, text, text, text, text, text, text, text, None, NOW)
-        catalog.commit(Batch([new("a", 0, embedded_text=text, licence=text)], [(key("a"), source)]))
-        catalog.commit(Batch(failures=[Failure("//" + text, text, text, text, NOW)]))
-        assert only(catalog, 0).sources == (source,)
-        assert only(catalog, 0).facts.embedded_text == text
-        assert catalog.source_states(["/" + text])["/" + text].fingerprint == text
-        assert list(catalog.failures()) == [Failure("//" + text, text, text, text, NOW)]
-        catalog.close()
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_text_comes_back(place, text):
+    place.fresh()
+    catalog = place.open()
+    source = Source("/" + text, text, text, text, text, text, text, text, text, None, NOW)
+    catalog.commit(Batch([new("a", 0, embedded_text=text, licence=text)], [(key("a"), source)]))
+    catalog.commit(Batch(failures=[Failure("//" + text, text, text, text, NOW)]))
+    assert only(catalog, 0).sources == (source,)
+    assert only(catalog, 0).facts.embedded_text == text
+    assert catalog.source_states(["/" + text])["/" + text].fingerprint == text
+    assert list(catalog.failures()) == [Failure("//" + text, text, text, text, NOW)]
+    catalog.close()
 
 
 ODD = "/pictures/\udcff\udc80.jpg"
@@ -178,21 +218,30 @@ def test_records_keep_the_order_asked_for(catalog):
     assert [record and record.id for record in records] == [key("c"), None, key("a"), key("c")]
 
 
-def test_many_rows_and_uris_at_once(catalog):
-    names = [f"n{number}" for number in range(2500)]
+def test_many_rows_and_uris_at_once(place, catalog):
+    many = place.many
+    names = [f"n{number}" for number in range(many)]
     catalog.commit(
         Batch(
             [new(name, row) for row, name in enumerate(names)],
             [seen(name, f"/{name}") for name in names],
         )
     )
-    assert [record.id for record in catalog.records(range(2500))] == [key(name) for name in names]
-    assert [record.row for record in catalog.all_records()] == list(range(2500))
-    assert [record.row for record in catalog.all_records(first_row=2400)] == list(range(2400, 2500))
-    assert len(catalog.source_states([f"/{name}" for name in names])) == 2500
-    assert len(catalog.rows_of([key(name) for name in names])) == 2500
+    assert [record.id for record in catalog.records(range(many))] == [key(name) for name in names]
+    assert listed(place, catalog) == list(range(many))
+    assert listed(place, catalog, first_row=many - 100) == list(range(many - 100, many))
+    assert len(catalog.source_states([f"/{name}" for name in names])) == many
+    assert len(catalog.rows_of([key(name) for name in names])) == many
     assert list(catalog.uris_under("/n")) == sorted(f"/{name}" for name in names)
-    assert [change.row for change in catalog.changes(after=2490)] == list(range(2490, 2500))
+    log = list(catalog.changes(after=0))
+    assert [change.row for change in log] == list(range(many))
+    assert list(catalog.changes(after=log[-11].seq)) == log[-10:]
+
+
+def listed(place, catalog, **options):
+    """Return the rows of a whole listing, which is in row order or in the store's own."""
+    rows = [record.row for record in catalog.all_records(**options)]
+    return rows if place.is_in_row_order else sorted(rows)
 
 
 def test_an_image_without_sources_was_seen_now(catalog):
@@ -223,14 +272,14 @@ def test_committing_twice_equals_once(catalog):
 
 
 def test_a_known_image_keeps_its_row_and_the_new_row_counts_as_removed(catalog):
-    put(catalog, "a", 0)
+    first = put(catalog, "a", 0)
     seq = put(catalog, "a", 1, "/other")
     assert catalog.rows_of([key("a")]) == {key("a"): 0}
     assert [source.uri for source in only(catalog, 0).sources] == ["/a", "/other"]
     assert only(catalog, 1) is None
     assert list(catalog.removed_rows()) == [1]
     assert catalog.state() == CatalogState(seq, rows=2, images=1, sources=2, removed=1, failures=0)
-    assert {(change.op, change.row) for change in catalog.changes(after=1)} == {
+    assert {(change.op, change.row) for change in catalog.changes(after=first)} == {
         ("put", 0),
         ("remove", 1),
     }
@@ -283,12 +332,12 @@ def test_a_uri_that_moves_leaves_the_old_image(catalog):
 
 
 def test_an_image_whose_last_uri_moves_is_removed(catalog):
-    put(catalog, "a", 0, "/x")
+    first = put(catalog, "a", 0, "/x")
     put(catalog, "b", 1, "/x")
     assert only(catalog, 0) is None
     assert catalog.rows_of([key("a"), key("b")]) == {key("b"): 1}
     assert list(catalog.removed_rows()) == [0]
-    assert [(c.op, c.row, c.id) for c in catalog.changes(after=1)] == [
+    assert [(c.op, c.row, c.id) for c in catalog.changes(after=first)] == [
         ("put", 1, key("b")),
         ("remove", 0, key("a")),
     ]
@@ -557,8 +606,9 @@ def test_a_closed_catalog_says_so(opened):
         put(catalog, "a", 0)
 
 
-def test_an_iterator_outlives_commits(catalog):
-    names = [f"n{number}" for number in range(1200)]
+def test_an_iterator_outlives_commits(place, catalog):
+    half = place.many // 4
+    names = [f"n{number}" for number in range(2 * half)]
     catalog.commit(
         Batch(
             [new(name, row) for row, name in enumerate(names)],
@@ -566,10 +616,27 @@ def test_an_iterator_outlives_commits(catalog):
         )
     )
     records, uris = catalog.all_records(), catalog.uris_under("/")
-    next(records), next(uris)
-    catalog.remove([key(name) for name in names[600:]])
-    assert len(list(records)) == 599
-    assert len(list(uris)) < 1199
+    first, _ = next(records), next(uris)
+    catalog.remove([key(name) for name in names[half:]])
+    rest = [record.row for record in records]
+    assert len(rest) == len(set(rest))
+    assert set(range(half)) <= {first.row, *rest} <= set(range(2 * half))
+    assert len(list(uris)) < 2 * half
+    if place.is_in_row_order:
+        assert rest == list(range(1, half))
+
+
+def test_a_sample_holds_live_rows_only_and_stays_the_same(catalog):
+    assert list(catalog.sample_rows(5)) == []
+    for row in range(30):
+        put(catalog, str(row), row)
+    catalog.remove([key(str(row)) for row in range(0, 30, 3)])
+    live = {row for row in range(30) if row % 3}
+    sample = list(catalog.sample_rows(8))
+    assert sample == sorted(set(sample))
+    assert set(sample) <= live
+    assert list(catalog.sample_rows(8)) == sample
+    assert list(catalog.sample_rows(1000)) == sorted(live)
 
 
 def test_threads_read_while_another_writes(catalog):

@@ -1,0 +1,314 @@
+"""Carries plans out, in an order that a retry mends from wherever it was cut short.
+
+1. images gain: new facts, sources added or told anew (compare-and-set, an image at a time)
+2. uris are led to their images, and remember which image they have left (compare-and-set)
+3. images lose: a source, or everything with the last one (compare-and-set)
+4. what is derived is written, for all that the batch names, changed or not: a retry then writes
+   what the first try did not come to
+5. uris forget which image they have left (compare-and-set)
+
+A uri is led to an image only when no other still has to let go of it, which is why step 2
+remembers and step 5 forgets.
+"""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from lookalike.adapters import catalog_cassandra_schema as cql
+from lookalike.adapters.catalog_cassandra_client import Call
+from lookalike.adapters.catalog_cassandra_derived import derived_calls
+from lookalike.adapters.catalog_cassandra_errors import translated
+from lookalike.adapters.catalog_cassandra_mapping import fact_values, id_prefix, source_values
+from lookalike.adapters.catalog_values import pack_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from lookalike.adapters.catalog_cassandra_client import CassandraClient
+    from lookalike.adapters.catalog_cassandra_derived import Marks, Part
+    from lookalike.adapters.catalog_cassandra_planning import ImageState, Plan, UriState
+
+PIECE_SOURCES: Final = 100
+PIECE_BYTES: Final = 2 << 20
+MOST_PARTS: Final = 200_000
+ALL: Final = "all"
+REASONS: Final = "reasons"
+
+_STAMP_BITS: Final = 63
+_NO_FACTS: Final = (None,) * (len(cql.FACT_COLUMNS) - 1)
+
+Changed = tuple["ImageState", "ImageState"]
+ChangedUri = tuple["UriState", "UriState"]
+
+
+@dataclass(slots=True)
+class Owed:
+    """What compare-and-sets have brought about and is still to be logged and counted.
+
+    `is_open` tells that a mark stands in `commits_open`; it stays there while it `is_unsure` what
+    a write has done.
+    """
+
+    changes: dict[int, tuple[bool, bytes]] = field(default_factory=dict[int, tuple[bool, bytes]])
+    counts: Counter[tuple[str, bytes]] = field(default_factory=Counter[tuple[str, bytes]])
+    is_open: bool = False
+    is_unsure: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """What one compare-and-set changes of an image, and by how much its live sources."""
+
+    further: Sequence[Call] = ()
+    alive: int = 0
+    has_facts: bool = False
+
+    def call(self, image: ImageState, mark: tuple[int, int], stamp: int | None) -> Call:
+        """Return the compare-and-set that replaces a stamp by a mark."""
+        seen = (image.first_seen, image.last_seen)
+        if not self.has_facts:
+            values = (*mark, *seen, image.row, stamp)
+            return Call(cql.PUT_STATE, values, self.further, mark[1])
+        facts = (image.id, *_NO_FACTS) if image.new is None else fact_values(image.new)
+        values = (image.is_live, *mark, *seen, *facts, image.row, stamp)
+        return Call(cql.PUT_FACTS, values, self.further, mark[1])
+
+
+class Carrier:
+    """Carries the plans of one writer out; `owed` gathers what they bring about."""
+
+    def __init__(
+        self,
+        client: CassandraClient,
+        *,
+        clock: Callable[[], float],
+        tick: Callable[[], int],
+        uri_parts: int,
+    ) -> None:
+        self.name = uuid.uuid4()
+        self.owed = Owed()
+        self._client = client
+        self._clock = clock
+        self._tick = tick
+        self._uri_parts = uri_parts
+        self._parts: set[Part] = set()
+
+    def carry(self, plan: Plan) -> bool:
+        """Carry a plan out; False when another writer was there, and all has to be read again.
+
+        Raises:
+            BackendError: a write failed or its outcome is not known; a retry mends.
+        """
+        images, uris = list(plan.changed_images()), list(plan.changed_uris())
+        if images or uris or plan.scene.unsettled():
+            self._open_mark([after.row for _, after in images])
+        going = _Carrying(self, plan)
+        if not (going.gain(images) and going.lead(uris) and going.lose(images)):
+            return False
+        self.derive(*derived_calls(plan, going.images, going.uris, self._uri_parts))
+        if self._was_blocked(images):
+            return False
+        going.let_go()
+        return True
+
+    def derive(self, calls: Sequence[Call], parts: Iterable[Part], ttl: int = 0) -> None:
+        """Write what is derived, and which partitions now hold something."""
+        new = [part for part in parts if part not in self._parts]
+        self._client.wave([*calls, *(Call(cql.PUT_PART, (*part, ttl)) for part in new)])
+        if len(self._parts) > MOST_PARTS:
+            self._parts.clear()
+        self._parts.update(new)
+
+    def swap(self, calls: Sequence[Call]) -> list[bool | BaseException]:
+        """Run compare-and-sets; each is applied, or not, or its outcome is an error."""
+        done: list[bool | BaseException] = []
+        for call, outcome in zip(calls, self._client.attempt(calls), strict=True):
+            if isinstance(outcome, BaseException):
+                done.append(outcome)
+            else:
+                line = outcome[0]
+                done.append(bool(line[0]) or (len(line) > 1 and line[-1] == call.stamp))
+        return done
+
+    def require_known(self, outcomes: Iterable[object]) -> None:
+        """Raise the first error among outcomes, after noting that counts are no longer sure."""
+        for one in outcomes:
+            if isinstance(one, BaseException):
+                self.owed.is_unsure = True
+                raise translated(one, self._client.options.name) from one
+
+    def mark_of(self, version: int) -> tuple[int, int]:
+        """Return a version above one, and a stamp that no other write has."""
+        return max(version + 1, self._tick()), secrets.randbits(_STAMP_BITS)
+
+    def _open_mark(self, rows: Sequence[int]) -> None:
+        """Note that a commit is under way, and which rows it may change."""
+        if not self.owed.is_open:
+            self.owed.is_open = True
+            self._client.run(cql.PUT_OPEN, self.name, self._clock(), list(rows))
+
+    def _was_blocked(self, images: Sequence[Changed]) -> bool:
+        """Tell whether an image was blocked while it was put.
+
+        Whoever blocks states it before looking for the image, whoever puts looks after putting:
+        one of both sees the other.
+        """
+        new = [after.id for before, after in images if after.is_live and not before.is_live]
+        calls = [Call(cql.READ_ID, (id_prefix(key), key)) for key in new]
+        return any(line[2] for lines in self._client.wave(calls) for line in lines)
+
+
+class _Carrying:
+    """One plan under way; knows the version and the stamp that each partition has by now."""
+
+    def __init__(self, carrier: Carrier, plan: Plan) -> None:
+        scene = plan.scene
+        self._carrier = carrier
+        self._plan = plan
+        self._leaving = {uri.key for uri in scene.uris.values() if uri.former is not None}
+        self.images: dict[int, Marks] = {
+            row: (image.version, image.stamp) for row, image in scene.images.items()
+        }
+        self.uris: dict[bytes, Marks] = {
+            key: (uri.version, uri.stamp) for key, uri in scene.uris.items()
+        }
+
+    def gain(self, images: Sequence[Changed]) -> bool:
+        """Give images their facts and sources."""
+        return self._swap_images([(*pair, _gains(*pair)) for pair in images])
+
+    def lose(self, images: Sequence[Changed]) -> bool:
+        """Take sources from images, and images away."""
+        return self._swap_images([(*pair, _losses(*pair)) for pair in images])
+
+    def lead(self, uris: Sequence[ChangedUri]) -> bool:
+        """Lead uris to their images, or to a refusal, or to nothing."""
+        calls: list[Call] = []
+        marks: list[tuple[int, int]] = []
+        for before, after in uris:
+            version, stamp = self.uris[after.key]
+            marks.append(self._carrier.mark_of(version))
+            calls.append(_uri_call(after, marks[-1], self._former(before, after), stamp))
+        done = self._carrier.swap(calls)
+        for (before, after), mark, is_done in zip(uris, marks, done, strict=True):
+            if is_done is True:
+                self.uris[after.key] = mark
+                self._count_uri(before, after)
+                if self._former(before, after) is not None:
+                    self._leaving.add(after.key)
+        self._carrier.require_known(done)
+        return all(done)
+
+    def let_go(self) -> None:
+        """Let uris forget which image they have left.
+
+        One that has changed in between was seen to by whoever changed it.
+        """
+        calls: list[Call] = []
+        for key in self._leaving:
+            version, stamp = self.uris[key]
+            calls.append(
+                _uri_call(self._plan.uris[key], self._carrier.mark_of(version), None, stamp)
+            )
+        self._carrier.require_known(self._carrier.swap(calls))
+
+    def _swap_images(self, images: Sequence[tuple[ImageState, ImageState, list[_Piece]]]) -> bool:
+        """Change images piece by piece, the same piece of all images at once."""
+        for at in range(max((len(pieces) for _, _, pieces in images), default=0)):
+            due = [(before, after, of[at]) for before, after, of in images if at < len(of)]
+            marks = [self._carrier.mark_of(self.images[after.row][0]) for _, after, _ in due]
+            done = self._carrier.swap(
+                [
+                    piece.call(after, mark, self.images[after.row][1])
+                    for (_, after, piece), mark in zip(due, marks, strict=True)
+                ]
+            )
+            for (before, after, piece), mark, is_done in zip(due, marks, done, strict=True):
+                if is_done is True:
+                    self.images[after.row] = mark
+                    self._count_image(before, after, piece)
+            self._carrier.require_known(done)
+            if not all(done):
+                return False
+        return True
+
+    def _former(self, before: UriState, after: UriState) -> int | None:
+        """Return the image that a uri leaves, if it has to let go of it."""
+        if before.row is None or before.row == after.row:
+            return None
+        return before.row if self._plan.scene.images[before.row].is_live else None
+
+    def _count_image(self, before: ImageState, after: ImageState, piece: _Piece) -> None:
+        owed = self._carrier.owed
+        owed.counts[ALL, b"sources"] += piece.alive
+        if piece.has_facts:
+            owed.counts[ALL, b"images"] += after.is_live - before.is_live
+            was_removed = before.is_stated and not before.is_live
+            owed.counts[ALL, b"removed"] += (not after.is_live) - was_removed
+        if after.row in self._plan.touched:
+            owed.changes[after.row] = (self._plan.touched[after.row], after.id)
+
+    def _count_uri(self, before: UriState, after: UriState) -> None:
+        counts = self._carrier.owed.counts
+        for uri, amount in ((before, -1), (after, 1)):
+            if uri.reason is not None:
+                counts[ALL, b"failures"] += amount
+                counts[REASONS, pack_key(uri.reason)] += amount
+
+
+def _gains(before: ImageState, after: ImageState) -> list[_Piece]:
+    """Return what an image gains, in pieces that are not too large for one write."""
+    if not after.is_live:
+        return []
+    seen = (before.first_seen, before.last_seen) != (after.first_seen, after.last_seen)
+    pieces: list[_Piece] = []
+    further: list[Call] = []
+    alive = size = 0
+    for key, stored in after.sources.items():
+        old = before.sources.get(key)
+        if old == stored:
+            continue
+        values = source_values(stored.number, stored.source)
+        further.append(Call(cql.PUT_SOURCE, (after.row, key, *values)))
+        alive += (not stored.source.is_vanished) - (old is not None and not old.source.is_vanished)
+        size += sum(len(value) for value in values if isinstance(value, bytes))
+        if len(further) == PIECE_SOURCES or size > PIECE_BYTES:
+            pieces.append(_Piece(further, alive, not pieces and after.new is not None))
+            further, alive, size = [], 0, 0
+    if further or (not pieces and (seen or after.new is not None)):
+        pieces.append(_Piece(further, alive, not pieces and after.new is not None))
+    return pieces
+
+
+def _losses(before: ImageState, after: ImageState) -> list[_Piece]:
+    """Return what an image loses, in pieces; one that goes loses all at once."""
+    if not after.is_live:
+        if before.is_stated and not before.is_live:
+            return []
+        drop = [Call(cql.DROP_SOURCES, (after.row,))] if before.is_live else []
+        return [_Piece(drop, -_alive(before, before.sources), has_facts=True)]
+    gone = [key for key in before.sources if key not in after.sources]
+    some = (gone[at : at + PIECE_SOURCES] for at in range(0, len(gone), PIECE_SOURCES))
+    return [
+        _Piece([Call(cql.DROP_SOURCE, (after.row, key)) for key in keys], -_alive(before, keys))
+        for keys in some
+    ]
+
+
+def _alive(image: ImageState, keys: Iterable[bytes]) -> int:
+    return sum(not image.sources[key].source.is_vanished for key in keys)
+
+
+def _uri_call(uri: UriState, mark: tuple[int, int], former: int | None, stamp: int | None) -> Call:
+    """Return the compare-and-set for a uri; one of which nothing is known goes within a day."""
+    reason = None if uri.reason is None else pack_key(uri.reason)
+    said = (uri.row, reason, pack_key(uri.fingerprint), uri.number, uri.is_vanished, former)
+    is_gone = not uri.is_known and former is None
+    return Call(
+        cql.FORGET_URI if is_gone else cql.PUT_URI, (*mark, *said, uri.key, stamp), (), mark[1]
+    )
