@@ -1,4 +1,4 @@
-"""Which adapter a URL of `lookalike.toml` means; each is imported, and connected, when asked for."""
+"""Which adapter a URL of `lookalike.toml` means; each is imported and connected when asked for."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Backends:
         def connect() -> IngestLog:
             if config.scheme == "sqlite":
                 from lookalike.adapters.log_sqlite import SqliteIngestLog
-                from lookalike.adapters.log_sqlite_options import SqliteLogOptions
+                from lookalike.adapters.log_sqlite_schema import SqliteLogOptions
 
                 return SqliteIngestLog(_read(SqliteLogOptions, config))
             from lookalike.adapters.log_kafka import KafkaIngestLog
@@ -138,8 +138,8 @@ class Backends:
 
             return MilvusProvisioner(_read(MilvusOptions, config), dim=dim)
         if config.scheme == "sqlite":
-            from lookalike.adapters.log_sqlite_options import SqliteLogOptions
             from lookalike.adapters.log_sqlite_provision import SqliteLogProvisioner
+            from lookalike.adapters.log_sqlite_schema import SqliteLogOptions
 
             return SqliteLogProvisioner(_read(SqliteLogOptions, config))
         from lookalike.adapters.log_kafka_options import KafkaOptions

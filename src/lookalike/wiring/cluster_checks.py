@@ -73,9 +73,9 @@ def repair_cluster(
     with ExitStack() as opened:
         opened.callback(backends.close)
         with assemble_cluster(backends, OpenOptions(), load_settings()) as engine:
-            report = repair(engine.stores, after=after, on_progress=on_progress)
             if after is None:
-                backends.catalog().recount()
+                backends.catalog().recount()  # logs what interrupted commits may have changed
+            report = repair(engine.stores, after=after, on_progress=on_progress)
     return report.to_json()
 
 
