@@ -45,5 +45,7 @@ class SearchClusters:
     def fresh(self, product, **settings):
         """Return options for an empty index of its own."""
         options = self.options(product, **settings)
-        create_index(self._servers[product].at(options.alias), 1, options.alias)
+        server = SearchServer(options)
+        create_index(server, 1, options.alias)
+        server.close()
         return options

@@ -22,18 +22,25 @@ TOO_LARGE: Final = 413
 class Write:
     """One document to write or delete.
 
-    `index` replaces it whole; `merge` changes some fields and makes it where it is missing;
-    `change` passes over one that is missing, as `delete` does.
+    `index` replaces it whole, `highest` unless a higher version is there; `merge` changes some
+    fields and makes it where it is missing; `change` passes over one that is missing, as `delete`
+    does.
     """
 
     id: str
-    kind: Literal["index", "merge", "change", "delete"]
+    kind: Literal["index", "highest", "merge", "change", "delete"]
     lines: bytes
 
     @classmethod
     def index(cls, id: str, fields: Mapping[str, Any]) -> Write:
         """Replace a document."""
         return cls(id, "index", _lines({"index": {"_id": id}}, fields))
+
+    @classmethod
+    def highest(cls, id: str, fields: Mapping[str, Any], *, version: int) -> Write:
+        """Replace a document unless it is there in a higher version."""
+        head = {"_id": id, "version": version, "version_type": "external_gte"}
+        return cls(id, "highest", _lines({"index": head}, fields))
 
     @classmethod
     def merge(cls, id: str, fields: Mapping[str, Any], *, is_making: bool) -> Write:
@@ -122,6 +129,8 @@ def _halved(
 
 
 def _is_passed_over(write: Write, content: Mapping[str, Any]) -> bool:
+    if write.kind == "highest":
+        return content["status"] == 409
     if content["status"] != 404:
         return False
     if write.kind == "delete":

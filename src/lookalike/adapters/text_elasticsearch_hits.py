@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from lookalike.adapters.text_elasticsearch_errors import INIT_HINT, OLD_HINT
+from lookalike.adapters.text_elasticsearch_bulk import Write, write_all
+from lookalike.adapters.text_elasticsearch_errors import INIT_HINT, OLD_HINT, Refusal
 from lookalike.adapters.text_elasticsearch_schema import SEQ, VERSION
 from lookalike.domain.errors import BackendMissingError, BackendSchemaError
 
@@ -114,21 +115,13 @@ def version_of(content: Mapping[str, Any]) -> object:
 
 def read_seq(server: SearchServer, marker: str) -> int:
     """Return the seq that a marker states; 0 where there is none yet."""
-    alias = server.options.alias
-    found = server.call("GET", f"/{alias}/_doc/{marker}", allowed=(404,))
-    return 0 if found is None else int(found["_source"][SEQ])
+    found = server.call("POST", f"/{server.options.alias}/_mget", {"ids": [marker]})
+    (document,) = found["docs"]
+    if "error" in document:
+        raise Refusal.of(404, document).error(server.name)
+    return int(document["_source"][SEQ]) if document["found"] else 0
 
 
 def write_seq(server: SearchServer, marker: str, content: Mapping[str, Any]) -> None:
     """State a seq; of several writers' the highest stays."""
-    server.call(
-        "PUT",
-        f"/{server.options.alias}/_doc/{marker}",
-        content,
-        params={
-            "version": str(content[SEQ]),
-            "version_type": "external_gte",
-            "require_alias": "true",
-        },
-        allowed=(409,),
-    )
+    write_all(server, [Write.highest(marker, content, version=content[SEQ])])

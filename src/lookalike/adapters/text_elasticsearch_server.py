@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 UNREACHABLE_TRIES: Final = 3
 FIRST_PAUSE_S: Final = 0.05
 LONGEST_PAUSE_S: Final = 2.0
+CONNECTIONS: Final = 16
+"""Kept open to each node; more calls at once open further ones."""
 
 _JSON: Final = {"accept": "application/json", "content-type": "application/json"}
 _LINES: Final = {"accept": "application/json", "content-type": "application/x-ndjson"}
@@ -222,7 +224,11 @@ class _ElasticsearchTransport:
         if options.is_secure and options.ca_certs:
             credentials["ca_certs"] = options.ca_certs
         self._client = elasticsearch.Elasticsearch(
-            list(options.urls), max_retries=0, retry_on_timeout=False, **credentials
+            list(options.urls),
+            max_retries=0,
+            retry_on_timeout=False,
+            connections_per_node=CONNECTIONS,
+            **credentials,
         )
 
     def send(self, request: Request, *, timeout_s: float) -> Answer:
@@ -268,7 +274,11 @@ class _OpenSearchTransport:
             if options.ca_certs:
                 extra["ca_certs"] = options.ca_certs
         self._client = opensearchpy.OpenSearch(
-            list(options.urls), max_retries=0, retry_on_timeout=False, **extra
+            list(options.urls),
+            max_retries=0,
+            retry_on_timeout=False,
+            pool_maxsize=CONNECTIONS,
+            **extra,
         )
 
     def send(self, request: Request, *, timeout_s: float) -> Answer:
