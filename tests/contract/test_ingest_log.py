@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from lookalike.domain.errors import MessageTooLargeError
+from lookalike.domain.errors import BackendError, MessageTooLargeError
 from lookalike.domain.ingest_messages import MOST_BYTES
 from lookalike.ports.ingest_log import Entry
 from tests.conftest import ROOT
@@ -339,9 +339,17 @@ def test_threads_may_acknowledge_while_another_polls(log):
     assert log.lag() == 0
 
 
-def test_closing_twice_is_closing_once(logs):
+def test_a_closed_log_is_closed(logs):
     log = logs()
     log.publish(entries(1))
+    taken = take(log, 1)
     log.close()
     log.close()
     logs().close()
+    for call in (
+        lambda: log.poll(most=1, timeout_s=0),
+        lambda: log.acknowledge(taken),
+        log.rewind,
+    ):
+        with pytest.raises(BackendError, match="closed"):
+            call()

@@ -17,9 +17,9 @@ from lookalike.domain.errors import (
     BackendTimeoutError,
     BackendUnreachableError,
 )
-from services import run
 from services.catalogue import SERVICES
 from tests.object_stores import BUCKET, Relay, gs_options, s3_options
+from tests.pausing import paused
 
 pytestmark = pytest.mark.service
 
@@ -84,13 +84,10 @@ def test_a_server_that_hangs(call):
     url = f"s3://{BUCKET}/tests/{new_name()}"
     store = ObstoreBlobStore(url, options)
     started = time.monotonic()
-    run.pause("s3")
-    try:
+    with paused("s3"):
         with pytest.raises(BackendTimeoutError):
             CALLS[call](store)
         assert time.monotonic() - started < 2.5
-    finally:
-        run.resume("s3")
     patient = ObstoreBlobStore(url, s3_options())
     patient.put("b", b"1")
     assert patient.get("b") == b"1"

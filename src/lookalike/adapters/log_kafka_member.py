@@ -12,18 +12,27 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from lookalike.adapters.log_kafka_errors import Trouble, kafka_client, log_errors, translated
+from lookalike.adapters.log_kafka_errors import (
+    Trouble,
+    kafka_client,
+    log_errors,
+    silence,
+    translated,
+)
 from lookalike.adapters.log_kafka_offsets import Offsets
+from lookalike.adapters.log_kafka_saver import PlaceSaver
 from lookalike.domain.errors import BackendError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from lookalike.adapters.log_kafka_options import KafkaOptions
     from lookalike.ports.ingest_log import Delivery
 
 _IDLE_S: Final = 1.0
 _KEEP_S: Final = 0.25
+_REVOKED_S: Final = 2.0
+"""For so long others wait for what this worker has done, before they take its partitions."""
 
 # The group is just being shared out anew; what was done is remembered at the next occasion.
 _SHARING: Final = frozenset(
@@ -43,10 +52,10 @@ class GroupMember:
         self._state = threading.RLock()
         self._consumer: Any = None
         self._offsets: dict[int, Offsets] = {}
-        self._unsaved: dict[int, int] = {}
+        self._saver = PlaceSaver(self._commit)
         self._stash: list[Any] = []
         self._failure: Any = None
-        self._is_paused = False
+        self._is_paused = self._is_left = False
         self._polled = self._heard = time.monotonic()
         self._is_closed = threading.Event()
         self._keeper: threading.Thread | None = None
@@ -63,27 +72,29 @@ class GroupMember:
                 found = self._hand_out(read)
                 if time.monotonic() >= deadline:
                     break
-            self._save()
             if found:
                 self._heard = time.monotonic()
             else:
                 self._probe(consumer)
             self._polled = time.monotonic()
-            return found
+        self._save()
+        return found
 
     def finish(self, deliveries: Sequence[Delivery]) -> None:
         """Note messages that are done, and let the group remember how far they reach."""
+        self._check_open()
         by_partition: dict[int, list[int]] = {}
         for delivery in deliveries:
             by_partition.setdefault(delivery.partition, []).append(delivery.offset)
-        with self._state, self._errors():
+        with self._state:
             for partition, offsets in by_partition.items():
                 if partition in self._offsets:  # else it is with another worker by now
-                    self._note(partition, self._offsets[partition].finish(offsets))
-            self._save()
+                    self._saver.note(partition, self._offsets[partition].finish(offsets))
+        self._save()
 
     def rewind(self) -> None:
         """Go back to the first message of each partition that is not done."""
+        self._check_open()
         with self._polling, self._state, self._errors():
             for partition, offsets in self._offsets.items():
                 first = offsets.rewind()
@@ -96,17 +107,31 @@ class GroupMember:
         self._is_closed.set()
         if self._keeper is not None:
             self._keeper.join()
-        with self._polling, self._state:
-            consumer, self._consumer = self._consumer, None
-            if consumer is None:
+        with self._polling:
+            consumer = self._consumer
+            if consumer is None or self._is_left:
                 return
-            try:
-                with self._errors():
-                    self._save(consumer)
-            finally:
-                consumer.close()
+            self._is_left = True
+            self._resume(consumer)
+        try:
+            self._save()
+        finally:
+            self._leave(consumer)
+
+    def _leave(self, consumer: Any) -> None:
+        """Leave the group; a broker that hangs is not waited for, and takes us for dead later."""
+        patience_s = self._options.request_timeout_s
+        if self._saver.close(patience_s):  # else the consumer is still in use
+            leaving = threading.Thread(target=consumer.close, name="ingest-leaver", daemon=True)
+            leaving.start()
+            leaving.join(patience_s)
+
+    def _check_open(self) -> None:
+        if self._is_closed.is_set():
+            raise BackendError(self._options.name, "the log was closed", hint="open it anew")
 
     def _open(self) -> Any:
+        self._check_open()
         if self._consumer is None:
             client = kafka_client()
             self._consumer = client.Consumer(self._options.consumer_settings(self._trouble.note))
@@ -149,32 +174,30 @@ class GroupMember:
                 if offsets.give(message.offset()):
                     given.append(message)
                 else:
-                    self._note(message.partition(), offsets.finish())
+                    self._saver.note(message.partition(), offsets.finish())
         return given
 
-    def _note(self, partition: int, reached: int | None) -> None:
-        if reached is not None:
-            self._unsaved[partition] = reached
-
-    def _save(self, consumer: Any = None) -> None:
+    def _save(self) -> None:
         """Let the group remember where to go on."""
-        consumer = consumer or self._consumer
-        with self._state:
-            if consumer is None or not self._unsaved:
-                return
-            places = [self._place(p, offset) for p, offset in self._unsaved.items()]
-            client = kafka_client()
+        timeout_s = self._options.request_timeout_s
+        if not self._saver.save(timeout_s):
+            raise silence(self._options.name, self._trouble, since_s=timeout_s + 5)
+
+    def _commit(self, places: Mapping[int, int]) -> Iterator[int]:
+        client = kafka_client()
+        asked = [self._place(partition, offset) for partition, offset in places.items()]
+        with self._errors():
             try:
-                saved = consumer.commit(offsets=places, asynchronous=False)
+                saved = self._consumer.commit(offsets=asked, asynchronous=False)
             except client.KafkaException as error:
                 if str(error.args[0].name()) in _SHARING:
                     return
                 raise
-            for place in saved:
-                if place.error is None:
-                    self._unsaved.pop(place.partition, None)
-                elif str(place.error.name()) not in _SHARING:
-                    raise translated(self._options.name, place.error, self._trouble)
+        for place in saved:
+            if place.error is None:
+                yield place.partition
+            elif str(place.error.name()) not in _SHARING:
+                raise translated(self._options.name, place.error, self._trouble)
 
     def _probe(self, consumer: Any) -> None:
         """Ask a broker that was long silent for a sign of life; a dead one looks like no work."""
@@ -222,12 +245,11 @@ class GroupMember:
             for partition in partitions:
                 self._offsets[partition.partition] = Offsets()
 
-    def _revoked(self, consumer: Any, partitions: Sequence[Any]) -> None:
-        client = kafka_client()
+    def _revoked(self, _: Any, partitions: Sequence[Any]) -> None:
+        # Where this fails, its next worker is given some messages once more.
+        with contextlib.suppress(BackendError):
+            self._saver.save(_REVOKED_S)
         with self._state:
-            # Where this fails, its next worker is given some messages once more.
-            with contextlib.suppress(client.KafkaException, BackendError):
-                self._save(consumer)
             self._forget(partitions)
 
     def _lost(self, _: Any, partitions: Sequence[Any]) -> None:
@@ -238,7 +260,7 @@ class GroupMember:
         gone = {partition.partition for partition in partitions}
         for partition in gone:
             self._offsets.pop(partition, None)
-            self._unsaved.pop(partition, None)
+        self._saver.forget(gone)
         self._stash = [message for message in self._stash if message.partition() not in gone]
 
     def _place(self, partition: int, offset: int) -> Any:

@@ -159,7 +159,7 @@ def _place(url: str) -> tuple[tuple[str, ...], str]:
     parts = urlsplit(url)
     topic = parts.path.strip("/")
     if parts.scheme != "kafka" or "@" in parts.netloc or parts.query or parts.fragment:
-        raise UsageError("this is no URL of a Kafka log, which holds no secrets", hint=example)
+        raise UsageError("this is no URL of a Kafka log, which names no user", hint=example)
     if not topic or set(topic) - _NAME_LETTERS or len(topic) > _MOST_NAME or topic in {".", ".."}:
         raise UsageError(f"{topic[:80]!r} cannot be the name of a topic", hint=example)
     servers = tuple(parts.netloc.split(","))
