@@ -1,6 +1,7 @@
 """A rebuild switches between two searches and loses nothing that was written meanwhile."""
 
 import threading
+import time
 from contextlib import contextmanager
 
 import numpy as np
@@ -50,21 +51,26 @@ def found(index):
 @contextmanager
 def repeated(action):
     """Do something over and over in a thread of its own; what it raises is raised at the end."""
-    is_over, errors = threading.Event(), []
+    is_over, errors, steps = threading.Event(), [], []
 
     def loop():
-        step = 0
         while not is_over.is_set() and not errors:
             try:
-                action(step)
+                action(len(steps))
             except Exception as error:  # noqa: BLE001 - raised below
                 errors.append(error)
-            step += 1
+            steps.append(None)
+
+    def wait(count):
+        """Wait until it was done so many times more."""
+        wanted = len(steps) + count
+        while len(steps) < wanted and not errors:
+            time.sleep(0.01)
 
     thread = threading.Thread(target=loop)
     thread.start()
     try:
-        yield
+        yield wait
     finally:
         is_over.set()
         thread.join()
@@ -104,9 +110,11 @@ def test_what_was_written_meanwhile_is_taken_over(server, index):
             index.add([TextDocument(row, caption="dog", title=written[row])])
         index.commit(51 + step)
 
-    with repeated(write):
+    with repeated(write) as wait:
+        wait(5)
         rebuild = ElasticsearchRebuild.begin(server)
         known = [*written.copy().items()]
+        wait(20)
         for some in (known[::2], known[1::2]):
             rebuild.texts.add(
                 [TextDocument(row, caption="dog", title=title) for row, title in some]
