@@ -297,6 +297,8 @@ def test_a_message_of_the_bound_passes_and_a_larger_one_is_refused(log):
     large = Entry("large", b"x" * MOST_BYTES)
     with pytest.raises(MessageTooLargeError):
         log.publish([Entry("small", b"1"), Entry("huge", b"x" * (MOST_BYTES + 1))])
+    with pytest.raises(MessageTooLargeError):
+        log.publish([Entry("small", b"1"), Entry("x" * 100_000, b"1")])
     assert log.lag() == 0
     log.publish([large])
     (delivery,) = take(log, 1)

@@ -5,13 +5,20 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
+from lookalike.adapters.log_entries import (
+    MOST_DETAIL,
+    MOST_REASON,
+    check_sizes,
+    fit_text,
+    pack_key,
+    unpack_key,
+)
 from lookalike.adapters.log_kafka_admin import KafkaAdmin
 from lookalike.adapters.log_kafka_errors import Trouble, kafka_client, log_errors
 from lookalike.adapters.log_kafka_member import GroupMember
 from lookalike.adapters.log_kafka_producer import Publisher
-from lookalike.domain.errors import MessageTooLargeError
 from lookalike.ports.ingest_log import DeadLetter, Delivery
 
 if TYPE_CHECKING:
@@ -19,9 +26,6 @@ if TYPE_CHECKING:
 
     from lookalike.adapters.log_kafka_options import KafkaOptions
     from lookalike.ports.ingest_log import Entry
-
-MOST_DETAIL: Final = 2000
-"""Characters of a rejection's detail that are kept."""
 
 
 class KafkaIngestLog:
@@ -48,16 +52,10 @@ class KafkaIngestLog:
         Raises:
             MessageTooLargeError: one is over the bound; none of them was appended.
         """
-        for entry in entries:
-            if len(entry.value) > self._options.most_bytes:
-                raise MessageTooLargeError(
-                    f"a message of {len(entry.value)} bytes is over the bound of "
-                    f"{self._options.most_bytes}",
-                    hint="shorten the texts of the source",
-                )
+        check_sizes(entries, self._options.most_bytes)
         if entries:
             self._check()
-            records = [(_packed(entry.key), entry.value, []) for entry in entries]
+            records = [(pack_key(entry.key), entry.value, []) for entry in entries]
             self._publisher.send(self._options.topic, records)
 
     def poll(self, *, most: int, timeout_s: float) -> Sequence[Delivery]:
@@ -73,7 +71,7 @@ class KafkaIngestLog:
             Delivery(
                 message.partition(),
                 message.offset(),
-                _unpacked(message.key()),
+                unpack_key(message.key()),
                 message.value() or b"",
                 message.timestamp()[1] / 1000,
             )
@@ -89,13 +87,13 @@ class KafkaIngestLog:
         """Copy a message to the dead letters with its reason; then it counts as done."""
         self._check()
         headers = [
-            ("reason", _text(reason)),
-            ("detail", _text(detail[:MOST_DETAIL])),
+            ("reason", fit_text(reason, MOST_REASON).encode()),
+            ("detail", fit_text(detail, MOST_DETAIL).encode()),
             ("partition", b"%d" % delivery.partition),
             ("offset", b"%d" % delivery.offset),
             ("failed", repr(self._clock()).encode()),
         ]
-        record = (_packed(delivery.key), delivery.value, headers)
+        record = (pack_key(delivery.key), delivery.value, headers)
         self._publisher.send(self._options.dead_topic, [record])
         self._member.finish([delivery])
 
@@ -170,22 +168,7 @@ def _letter(message: Any) -> DeadLetter:
     return DeadLetter(
         headers.get("reason", ""),
         headers.get("detail", ""),
-        _unpacked(message.key()),
+        unpack_key(message.key()),
         message.value() or b"",
         failed,
     )
-
-
-def _packed(key: str) -> bytes:
-    return key.encode("utf-8", "surrogatepass")
-
-
-def _unpacked(key: bytes | None) -> str:
-    try:
-        return (key or b"").decode("utf-8", "surrogatepass")
-    except UnicodeDecodeError:  # whoever else publishes may use any bytes
-        return (key or b"").decode("utf-8", "backslashreplace")
-
-
-def _text(text: str) -> bytes:
-    return text.encode("utf-8", "replace")

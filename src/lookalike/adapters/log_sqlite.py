@@ -12,8 +12,16 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from lookalike.adapters.log_entries import (
+    MOST_DETAIL,
+    MOST_REASON,
+    check_sizes,
+    fit_text,
+    pack_key,
+    unpack_key,
+)
 from lookalike.adapters.log_sqlite_schema import connect, log_errors
-from lookalike.domain.errors import BackendError, MessageTooLargeError, StoreError
+from lookalike.domain.errors import BackendError, StoreError
 from lookalike.ports.ingest_log import DeadLetter, Delivery
 
 if TYPE_CHECKING:
@@ -22,9 +30,6 @@ if TYPE_CHECKING:
 
     from lookalike.adapters.log_sqlite_schema import SqliteLogOptions
     from lookalike.ports.ingest_log import Entry
-
-MOST_DETAIL: Final = 2000
-"""Characters of a rejection's detail that are kept."""
 
 _SHORT_PAUSE_S: Final = 0.01
 _LONG_PAUSE_S: Final = 0.1
@@ -60,15 +65,9 @@ class SqliteIngestLog:
         Raises:
             MessageTooLargeError: one is over the bound; none of them was appended.
         """
-        for entry in entries:
-            if len(entry.value) > self._options.most_bytes:
-                raise MessageTooLargeError(
-                    f"a message of {len(entry.value)} bytes is over the bound of "
-                    f"{self._options.most_bytes}",
-                    hint="shorten the texts of the source",
-                )
+        check_sizes(entries, self._options.most_bytes)
         now = self._clock()
-        rows = [(_packed(entry.key), entry.value, now) for entry in entries]
+        rows = [(pack_key(entry.key), entry.value, now) for entry in entries]
         if rows:
             with self._writing() as connection:
                 connection.executemany(
@@ -107,9 +106,9 @@ class SqliteIngestLog:
                     "INSERT INTO dead_letters(reason, detail, key, value, failed)"
                     " VALUES (?, ?, ?, ?, ?)",
                     (
-                        _printable(reason),
-                        _printable(detail)[:MOST_DETAIL],
-                        _packed(delivery.key),
+                        fit_text(reason, MOST_REASON),
+                        fit_text(detail, MOST_DETAIL),
+                        pack_key(delivery.key),
                         delivery.value,
                         self._clock(),
                     ),
@@ -136,7 +135,7 @@ class SqliteIngestLog:
                 " ORDER BY number DESC LIMIT ?",
                 (limit,),
             ).fetchall()
-        return [DeadLetter(r, d, _unpacked(key), value, at) for r, d, key, value, at in rows]
+        return [DeadLetter(r, d, unpack_key(key), value, at) for r, d, key, value, at in rows]
 
     def close(self) -> None:
         """Let go of what was not done, and close the file."""
@@ -174,7 +173,7 @@ class SqliteIngestLog:
                 [(self._worker, offset) for offset, *_ in rows],
             )
         self._beat()
-        return [Delivery(0, offset, _unpacked(key), value, at) for offset, key, value, at in rows]
+        return [Delivery(0, offset, unpack_key(key), value, at) for offset, key, value, at in rows]
 
     def _may_have_some(self) -> bool:
         """Look without writing, so that an idle worker costs no disk."""
@@ -230,16 +229,3 @@ class SqliteIngestLog:
             finally:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
-
-
-def _packed(key: str) -> bytes:
-    return key.encode("utf-8", "surrogatepass")
-
-
-def _unpacked(key: bytes) -> str:
-    return key.decode("utf-8", "surrogatepass")
-
-
-def _printable(text: str) -> str:
-    """Return a text without the half characters that a file name may bring along."""
-    return text.encode("utf-8", "replace").decode("utf-8")

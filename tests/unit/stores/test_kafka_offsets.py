@@ -1,14 +1,17 @@
 """What a Kafka group may remember: URLs and settings, offsets, what errors mean."""
 
+import sys
 from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lookalike.adapters.log_kafka import KafkaIngestLog
 from lookalike.adapters.log_kafka_errors import Trouble, silence, translated
 from lookalike.adapters.log_kafka_offsets import Offsets
 from lookalike.adapters.log_kafka_options import KafkaOptions
+from lookalike.adapters.log_kafka_provision import KafkaProvisioner
 from lookalike.domain.errors import (
     BackendAuthError,
     BackendError,
@@ -17,8 +20,10 @@ from lookalike.domain.errors import (
     BackendTimeoutError,
     BackendUnreachableError,
     BackendVersionError,
+    MissingExtraError,
     UsageError,
 )
+from lookalike.ports.ingest_log import Entry
 
 
 def test_a_place_moves_over_what_is_done_and_stops_at_a_gap():
@@ -164,3 +169,22 @@ def test_a_silence_is_explained_by_what_the_client_said():
     assert type(silence("k", trouble, since_s=9)) is BackendAuthError
     slow = translated("k", Complaint("_TIMED_OUT"), trouble)
     assert type(slow) is BackendAuthError
+
+
+def test_without_the_client_library_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "confluent_kafka", None)
+    options = KafkaOptions.from_url("kafka://one:9092/t")
+    log = KafkaIngestLog(options)
+    for call in (
+        lambda: log.publish([Entry("a", b"1")]),
+        lambda: log.poll(most=1, timeout_s=0),
+        log.lag,
+        log.dead_letters,
+        KafkaProvisioner(options).prepare,
+    ):
+        with pytest.raises(MissingExtraError) as caught:
+            call()
+        assert caught.value.hint == "pip install 'lookalike[kafka]'"
+    (finding,) = KafkaProvisioner(options).check()
+    assert "lookalike[kafka]" in finding.remedy
+    log.close()
