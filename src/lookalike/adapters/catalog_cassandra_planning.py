@@ -18,9 +18,9 @@ from lookalike.adapters.catalog_cassandra_mapping import (
     sites_above,
     uri_key,
 )
-from lookalike.adapters.catalog_values import merged_source, pack_key, require_id
+from lookalike.adapters.catalog_values import pack_key, require_id
 from lookalike.domain.errors import StoreError
-from lookalike.domain.images import Source, hashed_row
+from lookalike.domain.images import Source, hashed_row, merged_source
 from lookalike.domain.reasons import BLOCKED, ROW_TAKEN
 from lookalike.ports.catalog import Failure
 

@@ -13,9 +13,9 @@ from lookalike.adapters.catalog_sqlite_mapping import (
     source_of,
     source_values,
 )
-from lookalike.adapters.catalog_values import merged_source, pack_id, pack_key, require_id
+from lookalike.adapters.catalog_values import pack_id, pack_key, require_id
 from lookalike.domain.errors import StoreError
-from lookalike.domain.images import Row
+from lookalike.domain.images import Row, merged_source
 from lookalike.domain.reasons import BLOCKED
 from lookalike.ports.catalog import Failure
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, NewType
+
+from lookalike.domain.licences import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -94,6 +96,22 @@ class Source:
     taken: float | None = None
     seen: float = 0.0
     is_vanished: bool = False
+
+
+def merged_source(old: Source, new: Source) -> Source:
+    """Return what two sightings of one uri say: the newer one, where it says anything."""
+    return replace(
+        new,
+        fingerprint=new.fingerprint or old.fingerprint,
+        page_url=new.page_url or old.page_url,
+        site=new.site or old.site,
+        title=new.title or old.title,
+        alt_text=new.alt_text or old.alt_text,
+        caption=new.caption or old.caption,
+        page_text=new.page_text or old.page_text,
+        licence=old.licence if new.licence == UNKNOWN else new.licence,
+        taken=old.taken if new.taken is None else new.taken,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ import pytest
 from lookalike.adapters.catalog_sqlite import SqliteCatalog
 from lookalike.adapters.catalog_sqlite_mapping import pack_site, unpack_site
 from lookalike.adapters.catalog_sqlite_schema import MIGRATIONS, VERSION
-from lookalike.adapters.catalog_values import merged_source
 from lookalike.domain.errors import (
     DiskFullError,
     IndexCorruptError,
@@ -21,7 +20,7 @@ from lookalike.domain.errors import (
     IndexLockedError,
     IndexMissingError,
 )
-from lookalike.domain.images import ImageFacts, Row, Source, image_id
+from lookalike.domain.images import ImageFacts, Row, Source, image_id, merged_source
 from lookalike.ports.catalog import Batch, NewImage
 
 
