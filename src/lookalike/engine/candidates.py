@@ -30,6 +30,9 @@ LEAST_CANDIDATES: Final = 200
 MOST_CANDIDATES: Final = 1000
 SERVER_FAULT: Final = 500
 
+LEAST_COMPLETION_S: Final = 0.25
+"""What the completion of features has, even where a late path has used up the query's time."""
+
 
 @dataclass(slots=True)
 class Gathered:
@@ -75,7 +78,7 @@ class Gatherer:
         if found is not None:
             gathered.vector = found.vector
         with watch.stage("complete"):
-            self._complete(query, found, matched, gathered)
+            self._complete(query, found, matched, gathered, deadline)
         return gathered
 
     def features(
@@ -130,24 +133,44 @@ class Gatherer:
         found: _VectorPath | None,
         matched: tuple[RowArray, NDArray[np.float32]] | None,
         gathered: Gathered,
+        deadline: float,
     ) -> None:
-        """Unite the rows; give each vector-only row its BM25 and each BM25-only row its cosine."""
+        """Unite the rows; give each vector-only row its BM25 and each BM25-only row its cosine.
+
+        A feature that cannot be completed in time is left out, and named as degraded.
+        """
         none = np.empty(0, dtype=np.int64)
         vector_rows = found.rows if found is not None else none
         word_rows = matched[0] if matched is not None else none
         must_match = bool(query.match.phrases or query.match.ocr_phrases)
         rows = word_rows if must_match else np.union1d(vector_rows, word_rows)
-        if matched is not None:
-            bm25 = np.zeros(rows.shape[0], dtype=np.float32)
-            at = np.searchsorted(rows, word_rows) if not must_match else np.arange(len(rows))
-            bm25[at] = matched[1]
-            missing = ~np.isin(rows, word_rows, assume_unique=True)
-            if missing.any():
-                bm25[missing] = self._stores.texts.score(query.match, rows[missing]).reshape(-1)
-            gathered.features["bm25"] = bm25
-        if found is not None and found.vector is not None and rows.shape[0]:
-            gathered.features["cosine"] = self._cosines(found, rows)
         gathered.rows = rows
+        # The two completions ask different stores, so each waits beside the other.
+        waiting: dict[str, tuple[Future[NDArray[np.float32]], str]] = {}
+        if matched is not None:
+            scores = self._threads.submit(self._scores, query, rows, word_rows, matched[1])
+            waiting["bm25"] = scores, "text"
+        if found is not None and found.vector is not None and rows.shape[0]:
+            waiting["cosine"] = self._threads.submit(self._cosines, found, rows), "vector"
+        deadline = max(deadline, time.monotonic() + LEAST_COMPLETION_S)
+        for name, (future, path) in waiting.items():
+            values = _wait(future, deadline, path, gathered.degraded)
+            if values is not None:
+                gathered.features[name] = values
+        if rows.shape[0] and not gathered.features:
+            gathered.features = _own_scores(rows, found, matched)
+
+    def _scores(
+        self, query: Query, rows: RowArray, known: RowArray, scores: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Return the `(n,)` BM25 of rows: those the search gave, and the others' asked for."""
+        bm25 = np.zeros(rows.shape[0], dtype=np.float32)
+        order = np.argsort(rows)
+        bm25[order[np.searchsorted(rows[order], known)]] = scores
+        missing = ~np.isin(rows, known, assume_unique=True)
+        if missing.any():
+            bm25[missing] = self._stores.texts.score(query.match, rows[missing]).reshape(-1)
+        return bm25
 
     def _cosines(self, found: _VectorPath, rows: RowArray) -> NDArray[np.float32]:
         """Return the `(n,)` cosines of rows: those the search gave, and the others' computed.
@@ -168,6 +191,25 @@ class Gatherer:
             vectors = self._stores.vectors.fetch(rows[missing])
             cosines[missing] = vectors @ found.vector.vector
         return cosines
+
+
+def _own_scores(
+    rows: RowArray,
+    found: _VectorPath | None,
+    matched: tuple[RowArray, NDArray[np.float32]] | None,
+) -> dict[str, NDArray[np.float32]]:
+    """Return the scores that the paths gave themselves, where nothing could be completed."""
+    features: dict[str, NDArray[np.float32]] = {}
+    given = {
+        "bm25": matched,
+        "cosine": (found.rows, found.scores) if found is not None else None,
+    }
+    for name, path in given.items():
+        if path is not None and len(path[0]):
+            by_row = dict(zip(path[0].tolist(), path[1].tolist(), strict=True))
+            values = [by_row.get(row, np.nan) for row in rows.tolist()]
+            features[name] = np.asarray(values, dtype=np.float32)
+    return features
 
 
 def _wait(future: Future[Answer], deadline: float, path: str, degraded: list[str]) -> Answer | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -68,11 +68,12 @@ class Sample:
 class Kept:
     """What an import remembers for its checks: a sample, and what rightly did not come in.
 
-    Images that are blocked are not among the missing ones, but their sources are.
+    `replaced` images have lost their last place to another image that was seen there later.
+    `missing_sources` counts those that were seen later elsewhere, or whose image is blocked.
     """
 
     sample: Sample
-    missing_images: int = 0
+    replaced: set[ImageId] = field(default_factory=set["ImageId"])
     missing_sources: int = 0
 
 
@@ -111,14 +112,15 @@ def verify(stores: Stores, archive: ArchiveReader, kept: Kept) -> Verification:
         ArchiveMismatchError: it does not hold what it should, or does not find it.
     """
     sample = kept.sample.images
-    images, sources = _count_missing(stores.catalog, archive)
+    images, sources = _count_missing(stores.catalog, archive, kept.replaced)
     found = _records_of(stores.catalog, [one.record.id for one in sample])
+    sample = [one for one in sample if one.record.id in found or one.record.id not in kept.replaced]
     differing = [one for one in sample if not _is_equal(one, found.get(one.record.id))]
     halves = read_halves(stores, list(found.values()))
     cosines = [_cosine(one.half, halves.get(one.record.id)) for one in sample]
     queries = [one.half for one in sample[:QUERIES]]
     verification = Verification(
-        images_missing=max(0, images - kept.missing_images),
+        images_missing=images,
         sources_missing=max(0, sources - kept.missing_sources),
         failures_missing=_count_missing_failures(stores.catalog, archive),
         records_compared=len(sample),
@@ -155,13 +157,15 @@ def _demand(found: Verification, *, is_quiet: bool, is_differing: bool) -> None:
         )
 
 
-def _count_missing(catalog: Catalog, archive: ArchiveReader) -> tuple[int, int]:
-    """Count images that are not there nor blocked, and sources that are not with their image."""
+def _count_missing(
+    catalog: Catalog, archive: ArchiveReader, replaced: set[ImageId]
+) -> tuple[int, int]:
+    """Count images that should be there, and sources that are not with their image."""
     images = sources = 0
     for some in archive.uris():
         if some.ids:
             present = catalog.rows_of(some.ids)
-            gone = [image for image in some.ids if image not in present]
+            gone = [one for one in some.ids if one not in present and one not in replaced]
             images += len(gone) - len(catalog.blocked(gone))
         if some.uris:
             states = catalog.source_states([uri for _, uri in some.uris])

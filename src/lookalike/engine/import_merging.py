@@ -51,6 +51,7 @@ class Held:
             for image, record in self._records.items()
             for source in record.sources
         }
+        self.moved_from: set[ImageId] = set()
         self.blocked = catalog.blocked(ids)
         self.whole = _whole(
             stores, [self._records[image] for image in ids if image in self._records]
@@ -64,6 +65,8 @@ class Held:
             place = self._places.get(source.uri)
             if place is None or _is_news(record.id, source, *place):
                 wanted.append(source)
+                if place is not None and place[0] != record.id:
+                    self.moved_from.add(place[0])
                 self._places[source.uri] = (record.id, source)
             elif place[0] == record.id and is_same_source(source, place[1]):
                 same += 1

@@ -182,10 +182,13 @@ class _Import:
                 held.whole.add(record.id)
                 fresh.append(_Fresh(record, images.halves[at], images.hashes[at], found))
             else:  # every place of it holds another image since
-                self.kept.missing_images += 1
+                self.kept.replaced.add(record.id)
                 continue
             self.kept.sample.offer(record, images.halves[at], is_added=not is_known)
         self._write(fresh, merged)
+        if held.moved_from:
+            alive = self._writer.stores.catalog.rows_of(list(held.moved_from))
+            self.kept.replaced |= held.moved_from - alive.keys()
 
     def _write(self, fresh: Sequence[_Fresh], merged: Sequence[tuple[ImageId, Source]]) -> None:
         self.counts["merged"] += len(merged)

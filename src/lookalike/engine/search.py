@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from lookalike.domain.errors import CursorError, QueryError, UsageError
+from lookalike.domain.errors import CursorError, QueryError, StoreError, UsageError
 from lookalike.domain.hits import Hit, SearchResult
 from lookalike.engine.candidates import Gatherer
 from lookalike.engine.cursor import (
@@ -102,7 +102,7 @@ class Searcher:
                 selection = self._stores.filters.select(query.filter)
         page = self._page(query, pixels, selection, watch, degraded)
         with watch.stage("records"):
-            hits = self._hits(query, page)
+            hits = self._hits(query, page, degraded)
         timings = {**watch.stages, "total": watch.total_ms}
         return SearchResult(
             query=query.source,
@@ -198,10 +198,15 @@ class Searcher:
             next=encode_cursor(following, owner) if following else None,
         )
 
-    def _hits(self, query: Query, page: _Page) -> Sequence[Hit]:
+    def _hits(self, query: Query, page: _Page, degraded: list[str]) -> Sequence[Hit]:
+        asked = self._threads.submit(self._why, query, page)  # beside the catalog's answer
         records = self._stores.catalog.records([int(row) for row in page.rows])
-        relevance = self._relevance(page)
-        why = self._why(query, page)
+        relevance = self._relevance(page, degraded)
+        try:
+            why = asked.result()
+        except StoreError as error:  # the hits stand without their explanation
+            degraded.append(f"explanation: {error.code}: {error.message}")
+            why = [()] * len(page.rows)
         hits: list[Hit] = []
         for at, record in enumerate(records):
             if record is None:
@@ -228,11 +233,16 @@ class Searcher:
             return [()] * len(page.rows)
         return self._stores.texts.matched_terms(query.match, page.rows)
 
-    def _relevance(self, page: _Page) -> NDArray[np.float32]:
+    def _relevance(self, page: _Page, degraded: list[str]) -> NDArray[np.float32]:
         cosines = page.features.get("cosine")
         if cosines is None or page.vector is None:
             return np.ones(len(page.rows), dtype=np.float32)
-        return np.nan_to_num(self._sample().relevance(page.vector.vector, cosines))
+        try:
+            sample = self._sample()
+        except StoreError as error:
+            degraded.append(f"relevance: {error.code}: {error.message}")
+            sample = Background(np.empty((0, self._stores.vectors.dim), dtype=np.float32))
+        return np.nan_to_num(sample.relevance(page.vector.vector, cosines))
 
     def _sample(self) -> Background:
         """Return the background, drawn anew when the index has grown or the sample is old."""
