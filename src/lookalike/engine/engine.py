@@ -7,7 +7,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from lookalike.domain.errors import NotFoundError, StoreError, UsageError
 from lookalike.domain.images import ImageId, is_image_id
@@ -21,7 +21,7 @@ from lookalike.engine.lease import WriterLease
 from lookalike.engine.originals import read_original
 from lookalike.engine.publishing import publish_pictures, publish_sources
 from lookalike.engine.query_vectors import QueryEncoder
-from lookalike.engine.reports import Status
+from lookalike.engine.reports import Status, space_json
 from lookalike.engine.search import Searcher
 from lookalike.engine.stores import Stores
 from lookalike.engine.writer import Writer, thumbnail_key
@@ -134,6 +134,11 @@ class Engine:
     def encoder(self) -> Encoder | None:
         """The encoder of the active space, or None where vectors came ready."""
         return self._parts.encoder
+
+    @property
+    def log(self) -> IngestLog | None:
+        """The ingest log that workers read, where there is one."""
+        return self._parts.log
 
     @property
     def stores(self) -> Stores:
@@ -309,7 +314,7 @@ class Engine:
             copy_groups=0,
             removed=state.removed,
             failures=self._stores.catalog.failure_counts(),
-            spaces=[self._space(vectors)],
+            spaces=[space_json(self._stores.space, vectors, self._parts.encoder)],
             ann_recall_at_10=vectors.ann_recall_at_10,
             bytes=self._parts.bytes_used(),
             seq=state.seq,
@@ -332,20 +337,6 @@ class Engine:
                 self._pool.close()
                 self._pool = None
         self._stores.close()
-
-    def _space(self, vectors: Any) -> dict[str, Any]:
-        bundle = self._parts.encoder.bundle if self._parts.encoder else None
-        return {
-            "name": self._stores.space,
-            "dim": vectors.dim,
-            "kind": vectors.kind,
-            "rows": vectors.rows,
-            "sealed_rows": vectors.sealed_rows,
-            "bytes": vectors.bytes,
-            "encoder": bundle.name if bundle else None,
-            "encoder_fingerprint": bundle.fingerprint if bundle else None,
-            "is_active": True,
-        }
 
     def _mend(self) -> None:
         """Complete the text index that a stopped writer left behind, unless one is at work."""

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from lookalike.domain.images import ImageId
+from lookalike.ports.encoder import Encoder
+from lookalike.ports.vectors import VectorStats
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,3 +109,19 @@ class Status:
             "up_to_date": self.is_up_to_date,
             "waiting": self.waiting,
         }
+
+
+def space_json(name: str, vectors: VectorStats, encoder: Encoder | None) -> dict[str, Any]:
+    """Return what `status` shows of a space."""
+    bundle = encoder.bundle if encoder else None
+    return {
+        "name": name,
+        "dim": vectors.dim,
+        "kind": vectors.kind,
+        "rows": vectors.rows,
+        "sealed_rows": vectors.sealed_rows,
+        "bytes": vectors.bytes,
+        "encoder": bundle.name if bundle else None,
+        "encoder_fingerprint": bundle.fingerprint if bundle else None,
+        "is_active": True,
+    }
