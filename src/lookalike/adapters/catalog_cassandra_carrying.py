@@ -1,14 +1,17 @@
 """Carries plans out, in an order that a retry mends from wherever it was cut short.
 
 1. images gain: new facts, sources added or told anew (compare-and-set, an image at a time)
-2. uris are led to their images, and remember which image they have left (compare-and-set)
-3. images lose: a source, or everything with the last one (compare-and-set)
-4. what is derived is written, for all that the batch names, changed or not: a retry then writes
-   what the first try did not come to
-5. uris forget which image they have left (compare-and-set)
+2. uris are led to their images, and remember which image they have left (compare-and-set);
+   what is derived from them is written
+3. images lose: a source, or everything with the last one (compare-and-set); what is derived from
+   them is written
+4. uris forget which image they have left (compare-and-set)
+
+What is derived is written for all that the batch names, changed or not: a retry then writes what
+the first try did not come to.
 
 A uri is led to an image only when no other still has to let go of it, which is why step 2
-remembers and step 5 forgets.
+remembers and step 4 forgets.
 """
 
 from __future__ import annotations
@@ -21,17 +24,17 @@ from typing import TYPE_CHECKING, Final
 
 from lookalike.adapters import catalog_cassandra_schema as cql
 from lookalike.adapters.catalog_cassandra_client import Call
-from lookalike.adapters.catalog_cassandra_derived import derived_calls
+from lookalike.adapters.catalog_cassandra_derived import image_calls, uri_calls
 from lookalike.adapters.catalog_cassandra_errors import translated
 from lookalike.adapters.catalog_cassandra_mapping import fact_values, id_prefix, source_values
 from lookalike.adapters.catalog_values import pack_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from lookalike.adapters.catalog_cassandra_client import CassandraClient
     from lookalike.adapters.catalog_cassandra_derived import Marks, Part
-    from lookalike.adapters.catalog_cassandra_planning import ImageState, Plan, UriState
+    from lookalike.adapters.catalog_cassandra_planning import ImageState, Plan, Scene, UriState
 
 PIECE_SOURCES: Final = 100
 PIECE_BYTES: Final = 2 << 20
@@ -46,18 +49,55 @@ Changed = tuple["ImageState", "ImageState"]
 ChangedUri = tuple["UriState", "UriState"]
 
 
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What one compare-and-set brings about: counts, and for an image its entry in the log."""
+
+    counts: Mapping[tuple[str, bytes], int]
+    row: int = -1
+    change: tuple[bool, bytes] | None = None
+
+
 @dataclass(slots=True)
 class Owed:
     """What compare-and-sets have brought about and is still to be logged and counted.
 
-    `is_open` tells that a mark stands in `commits_open`; it stays there while it `is_unsure` what
-    a write has done.
+    `doubts` are those whose answer never came, by the key of the partition, with the stamp they
+    would have left: when the partition is read again, the stamp tells. `rows` are those that
+    the commits since the last settled one may have changed, as the mark in `commits_open` says.
     """
 
     changes: dict[int, tuple[bool, bytes]] = field(default_factory=dict[int, tuple[bool, bytes]])
     counts: Counter[tuple[str, bytes]] = field(default_factory=Counter[tuple[str, bytes]])
+    doubts: dict[int | bytes, tuple[int, Effect]] = field(
+        default_factory=dict["int | bytes", "tuple[int, Effect]"]
+    )
+    rows: dict[int, None] = field(default_factory=dict[int, None])
     is_open: bool = False
     is_unsure: bool = False
+
+    def take(self, effect: Effect) -> None:
+        """Owe what a compare-and-set that was applied has brought about."""
+        for name, amount in effect.counts.items():
+            self.counts[name] += amount
+        if effect.change is not None:
+            self.changes[effect.row] = effect.change
+
+    def resolve(self, scene: Scene) -> None:
+        """Learn from what was read whether doubtful compare-and-sets were applied."""
+        stamps: dict[int | bytes, int | None] = {
+            row: image.stamp for row, image in scene.images.items()
+        }
+        stamps |= {key: uri.stamp for key, uri in scene.uris.items()}
+        for key in self.doubts.keys() & stamps.keys():
+            stamp, effect = self.doubts.pop(key)
+            if stamps[key] == stamp:
+                self.take(effect)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it is known what every write has done."""
+        return not self.is_unsure and not self.doubts
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +146,14 @@ class Carrier:
         """
         images, uris = list(plan.changed_images()), list(plan.changed_uris())
         if images or uris or plan.scene.unsettled():
-            self._open_mark([after.row for _, after in images])
+            self._open_mark(after.row for _, after in images)
         going = _Carrying(self, plan)
-        if not (going.gain(images) and going.lead(uris) and going.lose(images)):
+        if not (going.gain(images) and going.lead(uris)):
             return False
-        self.derive(*derived_calls(plan, going.images, going.uris, self._uri_parts))
+        self.derive(*uri_calls(plan, going.uris, self._uri_parts))
+        if not going.lose(images):
+            return False
+        self.derive(*image_calls(plan, going.images))
         if self._was_blocked(images):
             return False
         going.let_go()
@@ -136,21 +179,28 @@ class Carrier:
         return done
 
     def require_known(self, outcomes: Iterable[object]) -> None:
-        """Raise the first error among outcomes, after noting that counts are no longer sure."""
+        """Raise the first error among outcomes."""
         for one in outcomes:
             if isinstance(one, BaseException):
-                self.owed.is_unsure = True
                 raise translated(one, self._client.options.name) from one
+
+    def settle(self, key: int | bytes, stamp: int, outcome: object, effect: Effect) -> bool:
+        """Owe what a compare-and-set has brought about, or doubt it; True when it was applied."""
+        if isinstance(outcome, BaseException):
+            self.owed.doubts[key] = (stamp, effect)
+        elif outcome:
+            self.owed.take(effect)
+        return outcome is True
 
     def mark_of(self, version: int) -> tuple[int, int]:
         """Return a version above one, and a stamp that no other write has."""
         return max(version + 1, self._tick()), secrets.randbits(_STAMP_BITS)
 
-    def _open_mark(self, rows: Sequence[int]) -> None:
+    def _open_mark(self, rows: Iterable[int]) -> None:
         """Note that a commit is under way, and which rows it may change."""
-        if not self.owed.is_open:
-            self.owed.is_open = True
-            self._client.run(cql.PUT_OPEN, self.name, self._clock(), list(rows))
+        self.owed.rows |= dict.fromkeys(rows)
+        self.owed.is_open = True
+        self._client.run(cql.PUT_OPEN, self.name, self._clock(), list(self.owed.rows))
 
     def _was_blocked(self, images: Sequence[Changed]) -> bool:
         """Tell whether an image was blocked while it was put.
@@ -195,10 +245,9 @@ class _Carrying:
             marks.append(self._carrier.mark_of(version))
             calls.append(_uri_call(after, marks[-1], self._former(before, after), stamp))
         done = self._carrier.swap(calls)
-        for (before, after), mark, is_done in zip(uris, marks, done, strict=True):
-            if is_done is True:
+        for (before, after), mark, outcome in zip(uris, marks, done, strict=True):
+            if self._carrier.settle(after.key, mark[1], outcome, _uri_effect(before, after)):
                 self.uris[after.key] = mark
-                self._count_uri(before, after)
                 if self._former(before, after) is not None:
                     self._leaving.add(after.key)
         self._carrier.require_known(done)
@@ -228,10 +277,10 @@ class _Carrying:
                     for (_, after, piece), mark in zip(due, marks, strict=True)
                 ]
             )
-            for (before, after, piece), mark, is_done in zip(due, marks, done, strict=True):
-                if is_done is True:
+            for (before, after, piece), mark, outcome in zip(due, marks, done, strict=True):
+                effect = self._image_effect(before, after, piece)
+                if self._carrier.settle(after.row, mark[1], outcome, effect):
                     self.images[after.row] = mark
-                    self._count_image(before, after, piece)
             self._carrier.require_known(done)
             if not all(done):
                 return False
@@ -243,22 +292,24 @@ class _Carrying:
             return None
         return before.row if self._plan.scene.images[before.row].is_live else None
 
-    def _count_image(self, before: ImageState, after: ImageState, piece: _Piece) -> None:
-        owed = self._carrier.owed
-        owed.counts[ALL, b"sources"] += piece.alive
+    def _image_effect(self, before: ImageState, after: ImageState, piece: _Piece) -> Effect:
+        counts = {(ALL, b"sources"): piece.alive}
         if piece.has_facts:
-            owed.counts[ALL, b"images"] += after.is_live - before.is_live
             was_removed = before.is_stated and not before.is_live
-            owed.counts[ALL, b"removed"] += (not after.is_live) - was_removed
-        if after.row in self._plan.touched:
-            owed.changes[after.row] = (self._plan.touched[after.row], after.id)
+            counts[ALL, b"images"] = after.is_live - before.is_live
+            counts[ALL, b"removed"] = (not after.is_live) - was_removed
+        is_removal = self._plan.touched.get(after.row)
+        change = None if is_removal is None else (is_removal, after.id)
+        return Effect(counts, after.row, change)
 
-    def _count_uri(self, before: UriState, after: UriState) -> None:
-        counts = self._carrier.owed.counts
-        for uri, amount in ((before, -1), (after, 1)):
-            if uri.reason is not None:
-                counts[ALL, b"failures"] += amount
-                counts[REASONS, pack_key(uri.reason)] += amount
+
+def _uri_effect(before: UriState, after: UriState) -> Effect:
+    counts: Counter[tuple[str, bytes]] = Counter()
+    for uri, amount in ((before, -1), (after, 1)):
+        if uri.reason is not None:
+            counts[ALL, b"failures"] += amount
+            counts[REASONS, pack_key(uri.reason)] += amount
+    return Effect(counts)
 
 
 def _gains(before: ImageState, after: ImageState) -> list[_Piece]:

@@ -20,7 +20,8 @@ from lookalike.adapters.catalog_cassandra_mapping import (
     site_key,
     uri_part,
 )
-from lookalike.adapters.catalog_values import pack_key
+from lookalike.adapters.catalog_values import pack_key, unpack_id
+from lookalike.domain.images import hashed_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -38,22 +39,29 @@ Marks = tuple[int, "int | None"]
 """The version and the stamp that a partition has."""
 
 
-def derived_calls(
-    plan: Plan, images: Mapping[int, Marks], uris: Mapping[bytes, Marks], uri_parts: int
-) -> tuple[list[Call], set[Part]]:
-    """Return the statements for all that a plan names, and the partitions they fill.
+def image_calls(plan: Plan, marks: Mapping[int, Marks]) -> tuple[list[Call], set[Part]]:
+    """Return the statements for the images a plan names, and the partitions they fill.
 
-    `images` and `uris` say what each partition is marked with by now.
+    `marks` say what each image is marked with by now.
     """
     calls: list[Call] = []
     parts: set[Part] = set()
     for row, image in plan.images.items():
-        version, stamp = images[row]
+        version, stamp = marks[row]
         if stamp is not None and image.id != NO_ID:
             calls += _id_calls(plan, image, version, parts)
             calls += _site_calls(plan, image, version, parts)
+    return calls, parts
+
+
+def uri_calls(
+    plan: Plan, marks: Mapping[bytes, Marks], uri_parts: int
+) -> tuple[list[Call], set[Part]]:
+    """Return the statements for the uris a plan names, and the partitions they fill."""
+    calls: list[Call] = []
+    parts: set[Part] = set()
     for key, uri in plan.uris.items():
-        version, stamp = uris[key]
+        version, stamp = marks[key]
         if stamp is not None:
             calls.append(_order_call(uri, version, uri_part(key, uri_parts)))
             calls += _failure_calls(plan.scene.uris[key], uri, parts)
@@ -71,8 +79,10 @@ def _id_calls(plan: Plan, image: ImageState, version: int, parts: set[Part]) -> 
         parts.add((IDS, prefix))
         yield Call(cql.PUT_ID, (version, image.row, prefix, image.id))
     elif plan.row_of(image.id) is None:
-        was_live = plan.scene.images[image.row].is_live
-        if was_live or plan.scene.rows.get(image.id) == image.row:
+        was_here = plan.scene.images[image.row].is_live or image.row == hashed_row(
+            unpack_id(image.id)
+        )
+        if was_here or plan.scene.rows.get(image.id) == image.row:
             yield Call(cql.DROP_ID, (version, prefix, image.id))
 
 

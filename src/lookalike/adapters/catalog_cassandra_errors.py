@@ -35,6 +35,14 @@ _TRANSIENT: Final = _TIMEOUTS | {
     "Unavailable", "NoHostAvailable", "ConnectionShutdown", "ConnectionBusy",
     "NoConnectionsAvailable", "IsBootstrappingErrorMessage",
 }  # fmt: skip
+_UNSENT: Final = frozenset(
+    {
+        "Unavailable",
+        "OverloadedErrorMessage",
+        "IsBootstrappingErrorMessage",
+        "ConnectionRefusedError",
+    }
+)
 _AUTH: Final = frozenset({"AuthenticationFailed", "Unauthorized", "BadCredentials"})
 _LOST: Final = frozenset(
     {
@@ -54,6 +62,13 @@ def is_transient(error: BaseException) -> bool:
     return any(_kind(one) in _TRANSIENT for one in _causes(error)) and not any(
         _kind(one) in _AUTH for one in _causes(error)
     )
+
+
+def is_refused(error: BaseException) -> bool:
+    """Tell whether a statement was surely not carried out: no replica has seen it."""
+    if _kind(error) == "NoHostAvailable":
+        return all(_kind(one) in _UNSENT for one in list(_causes(error))[1:])
+    return _kind(error) in _UNSENT
 
 
 def translated(error: BaseException, backend: str) -> BackendError:

@@ -124,6 +124,7 @@ def recount(client: CassandraClient, writer: CatalogWriter, *, abandoned_before:
         writer.log(changes)
         done.logged = len(changes)
     client.wave([Call(cql.DROP_OPEN, (mark[0],)) for mark in marks])
+    writer.is_mended()
     return done
 
 

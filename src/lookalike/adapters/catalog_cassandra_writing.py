@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from lookalike.adapters import catalog_cassandra_schema as cql
 from lookalike.adapters.catalog_cassandra_carrying import Carrier
 from lookalike.adapters.catalog_cassandra_client import Call
+from lookalike.adapters.catalog_cassandra_errors import is_refused
 from lookalike.adapters.catalog_cassandra_mapping import (
     BUCKET_MICROS,
     blocked_part,
@@ -64,9 +65,9 @@ class Ticker:
 class CatalogWriter:
     """Commits and removals of one process; any number of writers may be at work on the tables.
 
-    What a failed commit owes to log and counts is paid by the next one. Where the outcome of a
-    write stays unknown, or the process ends before it has paid, its mark in `commits_open` stays
-    and `CassandraCatalog.recount` mends.
+    What a failed commit owes to log and counts is paid by the next one, which also learns what the
+    writes have done that were never answered. Where a counter was not answered, or the process
+    ends before it has paid, its mark in `commits_open` stays and `recount` mends.
     """
 
     def __init__(
@@ -132,9 +133,26 @@ class CatalogWriter:
         return seq
 
     def count(self, counts: Mapping[tuple[str, bytes], int]) -> None:
-        """Move counters; when that fails, it is not known which of them have moved."""
-        calls = [Call(cql.COUNT, (amount, *name)) for name, amount in counts.items() if amount]
-        self._carrier.require_known(self._client.attempt(calls))
+        """Move counters.
+
+        One that was surely not moved is owed; one that may have been makes counts unsure.
+        """
+        owed, moves = self._carrier.owed, [pair for pair in counts.items() if pair[1]]
+        outcomes = self._client.attempt([Call(cql.COUNT, (by, *name)) for name, by in moves])
+        for (name, by), outcome in zip(moves, outcomes, strict=True):
+            if isinstance(outcome, BaseException):
+                if is_refused(outcome):
+                    owed.counts[name] += by
+                else:
+                    owed.is_unsure = True
+        self._carrier.require_known(outcomes)
+
+    def is_mended(self) -> None:
+        """Note that a recount has seen to whatever was unsure."""
+        owed = self._carrier.owed
+        owed.doubts.clear()
+        owed.rows.clear()
+        owed.is_unsure = owed.is_open = False
 
     def _persist(self, read: Callable[[], Scene], apply: Callable[[Plan], None]) -> Plan:
         """Read, plan and carry out until no other writer came in between."""
@@ -144,6 +162,7 @@ class CatalogWriter:
             scene = read()
             versions = [one.version for one in (*scene.images.values(), *scene.uris.values())]
             self._tick.witness(max([scene.seq, *versions]))
+            self._carrier.owed.resolve(scene)
             plan = Plan(scene, now=self._clock(), tick=self._tick)
             if scene.unsettled():
                 plan.settle()
@@ -166,9 +185,10 @@ class CatalogWriter:
             owed.changes = {}
         counts, owed.counts = owed.counts, Counter()
         self.count(counts)
-        if owed.is_open and not owed.is_unsure:
+        if owed.is_open and owed.is_settled:
             self._client.run(cql.DROP_OPEN, self._carrier.name)
             owed.is_open = False
+            owed.rows.clear()
         return seq
 
 
