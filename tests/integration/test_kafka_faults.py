@@ -13,6 +13,7 @@ from lookalike.adapters.log_kafka_provision import KafkaProvisioner
 from lookalike.domain.errors import (
     BackendError,
     BackendMissingError,
+    BackendSchemaError,
     BackendTimeoutError,
     BackendUnreachableError,
 )
@@ -177,6 +178,10 @@ def test_topics_are_made_once_inspected_and_mended():
     assert admin.configuration(options.topic)["retention.ms"] == str(7 * 24 * 3_600_000)
     admin.configure(options.topic, {"max.message.bytes": "1000"})
     assert [f.name for f in provisioner.check() if f.state == "error"] == ["log bound"]
+    log = opened(url)
+    with pytest.raises(BackendSchemaError):
+        log.publish([Entry("a", secrets.token_bytes(5000))])
+    log.close()
     assert provisioner.prepare() == [f"the bound of the topic {options.topic}"]
     wider = KafkaProvisioner(KafkaOptions.from_url(url, partitions=8))
     assert wider.prepare() == []  # more partitions would part messages of a key

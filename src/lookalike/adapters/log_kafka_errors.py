@@ -16,6 +16,7 @@ from lookalike.domain.errors import (
     BackendError,
     BackendFullError,
     BackendMissingError,
+    BackendSchemaError,
     BackendTimeoutError,
     BackendUnreachableError,
     BackendVersionError,
@@ -47,6 +48,7 @@ _SLOW: Final = frozenset(
 _AWAY: Final = frozenset(
     ("_ALL_BROKERS_DOWN", "_RESOLVE", "_TRANSPORT", "BROKER_NOT_AVAILABLE", "NETWORK_EXCEPTION")
 )
+_TOO_LARGE: Final = frozenset(("MSG_SIZE_TOO_LARGE", "RECORD_LIST_TOO_LARGE"))
 _VERSION: Final = frozenset(("_UNSUPPORTED_FEATURE", "UNSUPPORTED_VERSION"))
 _NO_ANSWER: Final = ("Connect to", "Failed to resolve", "Connection refused")
 
@@ -54,6 +56,7 @@ _HINTS: Final[dict[type[BackendError], str]] = {
     BackendAuthError: "check the user, the password, the security setting and the broker's ACLs",
     BackendFullError: "free some space on the brokers",
     BackendMissingError: "lookalike init-cluster --config FILE",
+    BackendSchemaError: "lookalike init-cluster --config FILE, which raises its bound",
     BackendTimeoutError: "try again; if it stays, look at the brokers' load",
     BackendUnreachableError: "check the address, and that the broker runs",
     BackendVersionError: "use a broker of Kafka 2.4 or newer",
@@ -129,6 +132,8 @@ def translated(
         return _error(BackendMissingError, name, "the topic was not made yet")
     if code in _VERSION:
         return _error(BackendVersionError, name, f"it lacks what is needed ({code})")
+    if code in _TOO_LARGE:
+        return _error(BackendSchemaError, name, "the topic takes smaller messages only")
     if code == "KAFKA_STORAGE_ERROR":
         return _error(BackendFullError, name, "the broker cannot write to its disk")
     if code in _SLOW or code in _AWAY:
