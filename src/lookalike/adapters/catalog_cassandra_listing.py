@@ -116,7 +116,11 @@ def recount(client: CassandraClient, writer: CatalogWriter, *, abandoned_before:
             label = name[1].decode("utf-8", "replace")
             done.corrections[label if name[0] == ALL else f"{name[0]} {label}"] = off
     writer.count({name: truth[name] - before[name] for name in {*before, *truth}})
-    marks = [mark for mark in client.run(cql.READ_OPEN) if mark[1] < abandoned_before]
+    marks = [
+        mark
+        for mark in client.run(cql.READ_OPEN)
+        if mark[0] == writer.name or mark[1] < abandoned_before
+    ]
     rows = list(dict.fromkeys(row for _, _, rows in marks for row in rows or ()))
     states = client.wave([Call(cql.READ_IS_LIVE, (row,)) for row in rows])
     changes = {row: (not is_live, key) for lines in states for row, key, is_live in lines}

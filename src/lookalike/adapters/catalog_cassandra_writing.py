@@ -29,6 +29,7 @@ from lookalike.domain.errors import BackendTimeoutError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from uuid import UUID
 
     from lookalike.adapters.catalog_cassandra_client import CassandraClient
     from lookalike.adapters.catalog_cassandra_planning import Scene
@@ -84,6 +85,11 @@ class CatalogWriter:
         self._reader = SceneReader(client)
         self._carrier = Carrier(client, clock=clock, tick=ticker, uri_parts=uri_parts)
         self._writing = threading.Lock()
+
+    @property
+    def name(self) -> UUID:
+        """Under which this writer's mark stands in `commits_open`."""
+        return self._carrier.name
 
     def commit(self, batch: Batch) -> int:
         """State a batch and return the seq reached.

@@ -89,19 +89,25 @@ class Model:
 class CatalogMachine(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
-        self.folder = Path(tempfile.mkdtemp())
+        self.make()
         self.model = Model()
         self.derived, self.seq = {}, 0  # what a store that only replays the log holds
         self.catalog = self.open()
+
+    def make(self):
+        self.folder = Path(tempfile.mkdtemp())
 
     def open(self):
         return SqliteCatalog.open(
             self.folder / "catalog.sqlite", is_writer=True, clock=lambda: 100.0
         )
 
+    def drop(self):
+        shutil.rmtree(self.folder)
+
     def teardown(self):
         self.catalog.close()
-        shutil.rmtree(self.folder)
+        self.drop()
 
     @rule(
         names=st.lists(NAMES, max_size=3),
