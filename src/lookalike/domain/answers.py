@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from lookalike.domain.hits import Hit, SearchResult
     from lookalike.domain.images import ImageRecord, Source
+
+_NO_BYTES: Final = re.compile(r"[\ud800-\udc7f\udd00-\udfff]")
+"""Half characters that stand for no byte of a file name, as a broken JSON text may hold them."""
 
 
 def is_url(uri: str) -> bool:
@@ -18,7 +22,10 @@ def is_url(uri: str) -> bool:
 
 def printable(text: str) -> str:
     """Return text that can be encoded as UTF-8; bytes of odd file names show as escapes."""
-    return os.fsencode(text).decode("utf-8", "backslashreplace") if _is_odd(text) else text
+    if not _is_odd(text):
+        return text
+    whole = _NO_BYTES.sub("\N{REPLACEMENT CHARACTER}", text)
+    return os.fsencode(whole).decode("utf-8", "backslashreplace")
 
 
 def _is_odd(text: str) -> bool:

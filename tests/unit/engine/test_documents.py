@@ -46,3 +46,11 @@ def test_odd_and_endless_text_is_bounded():
     document = document_of(ImageRecord(Row(0), FACTS, sources))
     assert len(document.caption) == MOST_TEXT
     assert document.path.encode("utf-8")
+
+
+@pytest.mark.parametrize("text", ["\ud83d", "\ud83d\ude00", "\udc00 \udfff"])
+def test_half_characters_keep_no_image_from_being_indexed(text):
+    record = ImageRecord(Row(1), FACTS, (Source("/a/" + text, title=text, caption=text),))
+    document = document_of(record)
+    for field in (document.title, document.caption, document.path):
+        assert field.encode()
