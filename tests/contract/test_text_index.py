@@ -134,6 +134,7 @@ def test_words_are_stemmed_folded_and_split(index: TextIndex) -> None:
     assert found(index, "IMG12") == [2]
     assert found(index, "img 12") == [2]
     assert found(index, "犬") == [6]
+    assert found(index, "\U000e0100") == []  # the sign that fields without words hold
 
 
 def test_the_word_as_written_and_the_stronger_field_come_first(open_index: Open) -> None:
@@ -163,7 +164,7 @@ def test_phrases_must_occur_and_excluded_must_not(index: TextIndex) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", ["", "!!!", "-", '"', "AND OR NOT", "title:dog", "a*", "(", "\x00"]
+    "words", ["", "!!!", "-", '"', "AND OR NOT", "title:dog", "a*", "(", "\x00", "\U000e0100"]
 )
 def test_words_are_never_syntax(index: TextIndex, words: str) -> None:
     match = TextMatch(words=words, phrases=("dog",))

@@ -21,7 +21,7 @@ NEAR_WORDS: Final = 20
 MOST_PROBED: Final = 32
 """Words of a query that are looked up; a pasted page is not corrected to its end."""
 
-SAMPLED_DOCUMENTS: Final = 10_000
+SAMPLED_DOCUMENTS: Final = 2000
 """Documents of each shard whose words are counted for a completion."""
 
 SHORT_PREFIX: Final = 3

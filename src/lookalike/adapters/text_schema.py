@@ -108,11 +108,11 @@ class Analysis:
 
     def terms(self, text: str) -> list[str]:
         """Return the words of a text as written, in order: lower case, ASCII-folded."""
-        return self._exact.analyze(indexable(text))
+        return [term for term in self._exact.analyze(indexable(text)) if term != BLANK]
 
     def stems(self, text: str) -> list[str]:
         """Return the stems of a text's words, in order."""
-        return self._stem.analyze(indexable(text))
+        return [term for term in self._stem.analyze(indexable(text)) if term != BLANK]
 
     def stem(self, term: str) -> str:
         """Return the stem of one term."""
