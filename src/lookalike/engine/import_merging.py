@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from lookalike.domain.images import merged_source
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -79,8 +81,9 @@ class Held:
 
 
 def is_same_source(source: Source, held: Source) -> bool:
-    """Tell whether two sightings say the same at the same moment."""
-    return replace(source, seen=held.seen) == held and _is_same_moment(source, held)
+    """Tell whether a sighting says nothing that is not held, of the same moment."""
+    told = merged_source(held, replace(source, seen=held.seen))
+    return told == held and _is_same_moment(source, held)
 
 
 def _is_same_moment(source: Source, held: Source) -> bool:
