@@ -3,6 +3,7 @@
 import os
 import re
 import secrets
+import shutil
 import socket
 import time
 from dataclasses import replace
@@ -44,6 +45,15 @@ def a_closed_port():
 
 def new_name():
     return f"tests-{secrets.token_hex(6)}"
+
+
+@pytest.fixture
+def new_bucket():
+    """The name of a bucket that is removed afterwards; both servers keep buckets as folders."""
+    name = new_name()
+    yield name
+    for server in ("s3", "gcs"):
+        shutil.rmtree(SERVICES[server].data / name, ignore_errors=True)
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -108,8 +118,8 @@ def test_a_large_blob_travels_in_parts():
         store.delete_many(["small", "large"])
 
 
-def test_a_bucket_is_made_once_and_inspected():
-    bucket = new_name()
+def test_a_bucket_is_made_once_and_inspected(new_bucket):
+    bucket = new_bucket
     provisioner = BlobProvisioner(f"s3://{bucket}/some/prefix", s3_options(bucket=bucket))
     (finding,) = provisioner.check()
     assert (finding.state, finding.remedy) == ("error", "lookalike init-cluster --config FILE")
@@ -120,8 +130,8 @@ def test_a_bucket_is_made_once_and_inspected():
     assert list(store.keys()) == []
 
 
-def test_a_bucket_of_googles_is_made_where_no_credentials_are_asked_for():
-    bucket = new_name()
+def test_a_bucket_of_googles_is_made_where_no_credentials_are_asked_for(new_bucket):
+    bucket = new_bucket
     options = gs_options(is_anonymous=True, service_account=None)
     provisioner = BlobProvisioner(f"gs://{bucket}", options)
     assert provisioner.prepare() == [f"the bucket {bucket}"]
