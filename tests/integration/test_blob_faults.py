@@ -54,6 +54,7 @@ def new_bucket():
     yield name
     for server in ("s3", "gcs"):
         shutil.rmtree(SERVICES[server].data / name, ignore_errors=True)
+        (SERVICES[server].data / f"{name}.bucketMetadata").unlink(missing_ok=True)
 
 
 @pytest.mark.parametrize("call", CALLS)
