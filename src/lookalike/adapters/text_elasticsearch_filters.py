@@ -51,8 +51,8 @@ class ElasticsearchFilterIndex:
     """A `FilterIndex` behind one alias; many processes write and read it at once.
 
     The text index writes the same fields with its documents, so that nothing has to be appended
-    where both are filled. Where commits refresh, what is appended can be selected after `flush`, and
-    updates and removals at once; under other policies within the server's next refresh.
+    where both are filled. Where commits refresh, what is appended can be selected after `flush`,
+    and updates and removals at once; under other policies within the server's next refresh.
     """
 
     def __init__(self, server: SearchServer, *, is_writer: bool) -> None:
