@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -18,6 +18,7 @@ import numpy as np
 from lookalike import __version__
 from lookalike.domain.archives import UNIT_SLACK, ArchivedEncoder, ArchivedSpace, ArchiveFacts
 from lookalike.domain.errors import StoreError
+from lookalike.engine.cluster_writer import UNFINISHED
 from lookalike.engine.originals import original_key
 from lookalike.engine.reports import IngestProgress
 from lookalike.engine.vector_blobs import vector_key
@@ -175,10 +176,23 @@ class _Export:
         end = self._stores.visible_rows
         shown = (one for one in self._stores.catalog.all_records() if one.row < end)
         for records in batches(shown, BATCH):
-            whole = [record for record in records if record.sources]
+            whole = [self._finished(record) for record in records if record.sources]
             self._left_out += len(records) - len(whole)
             if whole:
                 yield whole
+
+    def _finished(self, record: ImageRecord) -> ImageRecord:
+        """Return a record without marks of writes under way, so that such sources are read again.
+
+        They are a cluster's own, and mean nothing to another index.
+        """
+        if self._stores.is_dense:
+            return record
+        sources = [
+            replace(one, fingerprint="") if one.fingerprint.startswith(UNFINISHED) else one
+            for one in record.sources
+        ]
+        return replace(record, sources=tuple(sources))
 
     def _put(self, records: Sequence[ImageRecord]) -> None:
         halves = read_halves(self._stores, records)
