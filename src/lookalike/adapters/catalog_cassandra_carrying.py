@@ -1,14 +1,15 @@
 """Carries plans out, in an order that a retry mends from wherever it was cut short.
 
-1. images gain: new facts, sources added or told anew (compare-and-set, an image at a time)
+1. images are listed for the sites they come to, then gain: new facts, sources added or told anew
+   (compare-and-set, an image at a time)
 2. uris are led to their images, and remember which image they have left (compare-and-set);
    what is derived from them is written
 3. images lose: a source, or everything with the last one (compare-and-set); what is derived from
    them is written
 4. uris forget which image they have left (compare-and-set)
 
-What is derived is written for all that the batch names, changed or not: a retry then writes what
-the first try did not come to.
+What is derived in steps 2 and 3 is written for all that the batch names, changed or not: a retry
+then writes what the first try did not come to.
 
 A uri is led to an image only when no other still has to let go of it, which is why step 2
 remembers and step 4 forgets.
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, Final
 
 from lookalike.adapters import catalog_cassandra_schema as cql
 from lookalike.adapters.catalog_cassandra_client import Call
-from lookalike.adapters.catalog_cassandra_derived import image_calls, uri_calls
+from lookalike.adapters.catalog_cassandra_derived import image_calls, site_calls, uri_calls
 from lookalike.adapters.catalog_cassandra_errors import translated
 from lookalike.adapters.catalog_cassandra_mapping import fact_values, id_prefix, source_values
 from lookalike.adapters.catalog_values import pack_key
@@ -147,6 +148,7 @@ class Carrier:
         images, uris = list(plan.changed_images()), list(plan.changed_uris())
         if images or uris or plan.scene.unsettled():
             self._open_mark(after.row for _, after in images)
+        self.derive(*site_calls(plan, self._tick))
         going = _Carrying(self, plan)
         if not (going.gain(images) and going.lead(uris)):
             return False
@@ -160,12 +162,13 @@ class Carrier:
         return True
 
     def derive(self, calls: Sequence[Call], parts: Iterable[Part], ttl: int = 0) -> None:
-        """Write what is derived, and which partitions now hold something."""
+        """Write what is derived, after listing the partitions it goes to."""
         new = [part for part in parts if part not in self._parts]
-        self._client.wave([*calls, *(Call(cql.PUT_PART, (*part, ttl)) for part in new)])
+        self._client.wave([Call(cql.PUT_PART, (*part, ttl)) for part in new])
         if len(self._parts) > MOST_PARTS:
             self._parts.clear()
         self._parts.update(new)
+        self._client.wave(calls)
 
     def swap(self, calls: Sequence[Call]) -> list[bool | BaseException]:
         """Run compare-and-sets; each is applied, or not, or its outcome is an error."""

@@ -24,9 +24,14 @@ from lookalike.adapters.catalog_values import pack_key, unpack_id
 from lookalike.domain.images import hashed_row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-    from lookalike.adapters.catalog_cassandra_planning import ImageState, Plan, UriState
+    from lookalike.adapters.catalog_cassandra_planning import (
+        ImageState,
+        Plan,
+        SiteEntry,
+        UriState,
+    )
 
 IDS: Final = b"ids"
 FAILURES: Final = b"failures"
@@ -50,7 +55,30 @@ def image_calls(plan: Plan, marks: Mapping[int, Marks]) -> tuple[list[Call], set
         version, stamp = marks[row]
         if stamp is not None and image.id != NO_ID:
             calls += _id_calls(plan, image, version, parts)
-            calls += _site_calls(plan, image, version, parts)
+            calls += _unlisted(plan.scene.images[row], image, version)
+    return calls, parts
+
+
+def site_calls(plan: Plan, tick: Callable[[], int]) -> tuple[list[Call], set[Part]]:
+    """Return the statements that list images for sites they are about to be seen on.
+
+    They go before the image itself, so that what an image holds is always listed; whoever reads
+    the list asks the image. Images of one partition go together.
+    """
+    rows: dict[SiteEntry, list[int]] = {}
+    for row, image in plan.images.items():
+        before = plan.scene.images[row]
+        if image.is_live and image.sources != before.sources:
+            for entry in image.site_entries(plan.uris) - before.site_entries():
+                rows.setdefault(entry, []).append(row)
+    calls: list[Call] = []
+    parts: set[Part] = set()
+    for (site, day, shard), some in rows.items():
+        key = site_key(site)
+        parts.add((SITE + key, pack_pair(day, shard)))
+        version = max(tick(), *(plan.scene.images[row].version + 1 for row in some))
+        puts = [Call(cql.PUT_SITE, (key, day, shard, row, version)) for row in some]
+        calls.append(Call(puts[0].statement, puts[0].values, puts[1:]))
     return calls, parts
 
 
@@ -76,8 +104,9 @@ def failure_place(number: int, key: bytes) -> tuple[int, int]:
 def _id_calls(plan: Plan, image: ImageState, version: int, parts: set[Part]) -> Iterator[Call]:
     prefix = id_prefix(image.id)
     if image.is_live:
-        parts.add((IDS, prefix))
-        yield Call(cql.PUT_ID, (version, image.row, prefix, image.id))
+        if plan.scene.rows.get(image.id) != image.row:
+            parts.add((IDS, prefix))
+            yield Call(cql.PUT_ID, (version, image.row, prefix, image.id))
     elif plan.row_of(image.id) is None:
         was_here = plan.scene.images[image.row].is_live or image.row == hashed_row(
             unpack_id(image.id)
@@ -86,15 +115,11 @@ def _id_calls(plan: Plan, image: ImageState, version: int, parts: set[Part]) -> 
             yield Call(cql.DROP_ID, (version, prefix, image.id))
 
 
-def _site_calls(plan: Plan, image: ImageState, version: int, parts: set[Part]) -> Iterator[Call]:
-    before = plan.scene.images[image.row]
-    for site, day, shard in image.site_entries(plan.uris):
-        key = site_key(site)
-        parts.add((SITE + key, pack_pair(day, shard)))
-        yield Call(cql.PUT_SITE, (key, day, shard, image.row, version))
+def _unlisted(before: ImageState, after: ImageState, version: int) -> Iterator[Call]:
+    """Yield the statements that take an image from the lists of sites it is no longer seen on."""
     if before.is_whole:
-        for site, day, shard in before.site_entries() - image.site_entries():
-            yield Call(cql.DROP_SITE, (version, site_key(site), day, shard, image.row))
+        for site, day, shard in before.site_entries() - after.site_entries():
+            yield Call(cql.DROP_SITE, (version, site_key(site), day, shard, after.row))
 
 
 def _order_call(uri: UriState, version: int, part: int) -> Call:
