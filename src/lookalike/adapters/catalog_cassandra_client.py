@@ -25,6 +25,7 @@ WAVE: Final = 512
 TRIES: Final = 4
 FIRST_PAUSE_S: Final = 0.05
 DDL_TIMEOUT_S: Final = 60.0
+RECONNECT_S: Final = 4.0
 
 Line = tuple[Any, ...]
 
@@ -94,6 +95,8 @@ class CassandraClient:
             if not isinstance(error, _driver_errors()):
                 raise
             raise translated(error, options.name) from error
+        # Of preparing; the driver lets a profile say it of executing only.
+        session._default_timeout = options.request_timeout_s  # pyright: ignore[reportPrivateUsage]
         return cls(options, cluster, session)
 
     def require_open(self) -> None:
@@ -296,7 +299,11 @@ def _cluster(options: CassandraOptions) -> Cluster:
         from cassandra import ProtocolVersion
         from cassandra.auth import PlainTextAuthProvider
         from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
-        from cassandra.policies import DCAwareRoundRobinPolicy, TokenAwarePolicy
+        from cassandra.policies import (
+            DCAwareRoundRobinPolicy,
+            ExponentialReconnectionPolicy,
+            TokenAwarePolicy,
+        )
         from cassandra.query import tuple_factory
     except ImportError as error:
         raise missing_extra() from error
@@ -312,6 +319,8 @@ def _cluster(options: CassandraOptions) -> Cluster:
         else None,
         execution_profiles={EXEC_PROFILE_DEFAULT: profile},
         protocol_version=ProtocolVersion.V5,
+        # A node that was down is looked for again soon, and for as long as it takes.
+        reconnection_policy=ExponentialReconnectionPolicy(0.25, RECONNECT_S, None),
         connect_timeout=options.connect_timeout_s,  # pyright: ignore[reportArgumentType]
         control_connection_timeout=options.connect_timeout_s,
         ssl_context=_tls(options) if options.is_encrypted else None,
