@@ -20,7 +20,7 @@ from lookalike.domain.errors import (
 )
 from lookalike.domain.images import ImageFacts, Source, hashed_row, image_id
 from lookalike.ports.catalog import Batch, NewImage
-from services import run
+from tests.cut_proxy import CutProxy
 
 pytestmark = pytest.mark.service
 
@@ -62,24 +62,63 @@ def test_nothing_at_the_address_is_told_at_once():
         CassandraProvisioner(options).prepare()
 
 
-def test_a_server_that_hangs_is_given_up_at_the_deadline(space):
-    catalog = space.open(request_timeout_s=0.5, connect_timeout_s=0.5)
+@pytest.fixture
+def proxy(space):
+    made = CutProxy(space.options.hosts[0][1])
+    yield made
+    made.close()
+
+
+def test_a_server_that_hangs_is_given_up_at_the_deadline(space, proxy):
+    options = {"hosts": (("127.0.0.1", proxy.port),), "connect_timeout_s": 0.5}
+    catalog = space.open(**options, request_timeout_s=0.5)
     catalog.commit(BATCH)
-    run.pause("cassandra")
-    try:
-        for act in (catalog.state, lambda: catalog.commit(BATCH)):
-            began = time.monotonic()
-            with pytest.raises(BackendTimeoutError) as caught:
-                act()
-            assert time.monotonic() - began < 1.2
-            assert caught.value.hint
-        with pytest.raises(BackendTimeoutError):
-            space.open(connect_timeout_s=0.5)
-    finally:
-        run.resume("cassandra")
-    again = space.open()
-    assert again.commit(BATCH) == again.state().seq
-    again.close()
+    proxy.hang()
+    acts = (
+        catalog.state,
+        lambda: catalog.commit(BATCH),
+        lambda: list(catalog.all_records()),
+        lambda: list(catalog.uris_under("/")),
+    )
+    for act in acts:
+        began = time.monotonic()
+        with pytest.raises(BackendTimeoutError, match=str(proxy.port)) as caught:
+            act()
+        assert time.monotonic() - began < 1.2
+        assert caught.value.hint
+    with pytest.raises(BackendTimeoutError):
+        space.open(**options)
+    catalog.close()
+
+
+def test_a_connection_that_is_cut_loses_nothing_and_comes_back(space, proxy):
+    catalog = space.open(hosts=(("127.0.0.1", proxy.port),), request_timeout_s=2.0)
+    names = [image_id(str(number).encode()) for number in range(200)]
+
+    def write(name):
+        uri = f"/{name}"
+        new = NewImage(hashed_row(name), ImageFacts(name, 1, 1, 1, "png"))
+        for _ in range(60):
+            try:
+                return catalog.commit(Batch([new], [(name, Source(uri, seen=1.0))]))
+            except (BackendUnreachableError, BackendTimeoutError):
+                time.sleep(0.1)
+        raise AssertionError("it never came back")
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(lambda: [write(name) for name in names])
+        for _ in range(2):
+            time.sleep(0.2)
+            proxy.cut()
+            time.sleep(0.1)
+            proxy.restore()
+        writing.result()
+    assert set(catalog.rows_of(names)) == set(names)
+    assert len(list(catalog.uris_under("/"))) == 200
+    if catalog._writer._carrier.owed.is_unsure:  # a counter was cut off
+        catalog.recount()
+    assert (catalog.state().images, catalog.state().sources) == (200, 200)
+    assert catalog.recount().corrections == {}
     catalog.close()
 
 
