@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from lookalike.domain.errors import ArchiveCorruptError, ArchiveError, DiskFullError
+from lookalike.domain.images import image_id
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -29,6 +30,9 @@ PARTIAL_NAME: Final = "export.partial"
 PARTIAL_TEXT: Final = (
     b"This Lookalike export is not finished: run it again, or delete the folder.\n"
 )
+
+MOST_BLOB_BYTES: Final = {"thumbnails": 1 << 24, "originals": 1 << 30}
+"""A picture file that is larger is not one that an export wrote."""
 
 COPY_HINT: Final = "copy the export again, or make it anew"
 
@@ -130,10 +134,16 @@ def read_blob(root: Path, kind: BlobKind, image: ImageId, sha256: str) -> bytes:
     path = blob_path(root, kind, image)
     name = path.relative_to(root).as_posix()
     with reading_errors(name), open_regular(path) as file:
-        data = file.read()
-    if hashlib.sha256(data).hexdigest() != sha256:
+        data = file.read(MOST_BLOB_BYTES[kind] + 1)
+    is_too_large = len(data) > MOST_BLOB_BYTES[kind]
+    if is_too_large or hashlib.sha256(data).hexdigest() != sha256 or not _is_of(image, data, kind):
         raise ArchiveCorruptError(f"{name} is not what was exported", hint=COPY_HINT)
     return data
+
+
+def _is_of(image: ImageId, data: bytes, kind: BlobKind) -> bool:
+    """Tell whether an original is the picture that its id names."""
+    return kind == "thumbnails" or image_id(data) == image
 
 
 def pack_halves(halves: HalfMatrix) -> bytes:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lookalike.adapters import archive_parquet
+from lookalike.adapters import archive_files, archive_parquet
 from lookalike.adapters.archive_files import PARTIAL_NAME
 from lookalike.adapters.archive_parquet import ParquetArchiveWriter
 from lookalike.adapters.archive_reading import ParquetArchiveReader
@@ -201,6 +201,23 @@ def test_pictures_are_files_checked_by_their_hash(tmp_path):
     os.mkfifo(path)
     with pytest.raises(ArchiveCorruptError, match="not a regular file"):
         archive.blobs("thumbnails", hashes)
+
+
+def test_an_original_is_the_picture_its_id_names(tmp_path, monkeypatch):
+    data, other = b"a picture", record("other")
+    one = record("a picture")
+    archive = ParquetArchiveWriter.create(tmp_path / "x", SPACE)
+    archive.put_blobs("originals", {one.id: data, other.id: data})
+    archive.put_images([one, other], unit(2))
+    assert archive.finish(FACTS).counts.originals == 2
+    reader, _, (piece,) = read_all(tmp_path / "x")
+    first, second = (hashes.original for hashes in piece.hashes)
+    assert reader.blobs("originals", {one.id: first}) == {one.id: data}
+    with pytest.raises(ArchiveCorruptError, match="is not what was exported"):
+        reader.blobs("originals", {other.id: second})
+    monkeypatch.setitem(archive_files.MOST_BLOB_BYTES, "originals", 5)
+    with pytest.raises(ArchiveCorruptError, match="is not what was exported"):
+        reader.blobs("originals", {one.id: first})
 
 
 # ── Unfinished, foreign, full ────────────────────────────────────────────────────────────
