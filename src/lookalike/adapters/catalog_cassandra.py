@@ -287,6 +287,8 @@ class CassandraCatalog:
         already: who follows several writers reads some seconds again.
         """
         found: list[Change] = []
+        if limit <= 0:
+            return found
         low = pack_number(max(after, 0) // BUCKET_MICROS)
         for part in self._parts(LOG, low):
             call = Call(cql.READ_CHANGES, (unpack_number(part), after))
@@ -299,12 +301,13 @@ class CassandraCatalog:
 
     def failures(self, *, limit: int = 1000) -> Sequence[Failure]:
         """Return remembered failures, newest first."""
-        return list(islice(failures(self._client, is_newest_first=True), max(limit, 0)))
+        newest = failures(self._client, is_newest_first=True, together=max(1, min(limit, CHUNK)))
+        return list(islice(newest, max(limit, 0)))
 
     def all_failures(self) -> Iterator[Failure]:
         """Yield every remembered failure, the oldest first."""
         self._client.require_open()
-        return failures(self._client, is_newest_first=False)
+        return failures(self._client, is_newest_first=False, together=CHUNK)
 
     def failure_counts(self) -> Mapping[str, int]:
         """Return how many sources are refused under each reason."""

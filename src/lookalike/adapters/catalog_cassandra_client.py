@@ -320,7 +320,7 @@ def _cluster(options: CassandraOptions) -> Cluster:
         execution_profiles={EXEC_PROFILE_DEFAULT: profile},
         protocol_version=ProtocolVersion.V5,
         # A node that was down is looked for again soon, and for as long as it takes.
-        reconnection_policy=ExponentialReconnectionPolicy(0.25, RECONNECT_S, None),
+        reconnection_policy=ExponentialReconnectionPolicy(0.25, RECONNECT_S, 1 << 31),
         connect_timeout=options.connect_timeout_s,  # pyright: ignore[reportArgumentType]
         control_connection_timeout=options.connect_timeout_s,
         ssl_context=_tls(options) if options.is_encrypted else None,

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from lookalike.domain.images import ImageRecord
 
 SAMPLE_PIECES: Final = 16
-FAILURES_TOGETHER: Final = 256
 
 _Counts = Counter[tuple[str, bytes]]
 
@@ -72,8 +71,11 @@ def _take_live(lines: Iterator[Line], share: int, found: list[int]) -> bool:
     return False
 
 
-def failures(client: CassandraClient, *, is_newest_first: bool) -> Iterator[Failure]:
-    """Yield the failures that are the last word on their uris, by the time they were put."""
+def failures(client: CassandraClient, *, is_newest_first: bool, together: int) -> Iterator[Failure]:
+    """Yield the failures that are the last word on their uris, by the time they were put.
+
+    So many of their uris are asked at once.
+    """
     statement = cql.READ_FAILURES if is_newest_first else cql.READ_FAILURES_BACK
     sign = -1 if is_newest_first else 1
     parts = [unpack_pair(line[0]) for line in client.run(cql.READ_PARTS, FAILURES, b"", b"\xff")]
@@ -81,7 +83,7 @@ def failures(client: CassandraClient, *, is_newest_first: bool) -> Iterator[Fail
     for day in sorted(days, reverse=is_newest_first):
         pieces = client.streams([Call(statement, (day, shard)) for shard in days[day]])
         lines = heapq.merge(*pieces, key=lambda line: sign * line[0])
-        while some := list(islice(lines, FAILURES_TOGETHER)):
+        while some := list(islice(lines, together)):
             yield from _standing(client, some)
 
 

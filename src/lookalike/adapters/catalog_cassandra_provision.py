@@ -112,7 +112,17 @@ class CassandraProvisioner:
         except LookalikeError as error:
             yield _finding(error)
             return
-        yield _copies(replication)
+        counts = [
+            int(count) for name, count in replication.items() if name != "class" and count.isdigit()
+        ]
+        yield _copies(counts)
+        if len(counts) > 1 and self._options.serial_consistency == "LOCAL_SERIAL":
+            yield Finding(
+                "catalog writers",
+                "warning",
+                "writers in several data centres do not see each other's compare-and-sets",
+                'set serial_consistency = "SERIAL", or write from one data centre only',
+            )
         if not self._options.is_overlapping:
             yield Finding(
                 "catalog consistency",
@@ -175,11 +185,8 @@ def _inside(client: CassandraClient) -> Iterator[Finding]:
         )
 
 
-def _copies(replication: Mapping[str, str]) -> Finding:
+def _copies(counts: Sequence[int]) -> Finding:
     """Say how many copies there are of everything."""
-    counts = [
-        int(value) for name, value in replication.items() if name != "class" and value.isdigit()
-    ]
     fewest = min(counts, default=1)
     if fewest >= SAFE_COPIES:
         return Finding("catalog copies", "ok", f"{fewest} of everything")

@@ -24,11 +24,11 @@ from lookalike.adapters.catalog_cassandra_mapping import (
 )
 from lookalike.adapters.catalog_cassandra_planning import Plan
 from lookalike.adapters.catalog_cassandra_scene import SceneReader
-from lookalike.adapters.catalog_values import require_id
+from lookalike.adapters.catalog_values import pack_key, require_id
 from lookalike.domain.errors import BackendTimeoutError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from uuid import UUID
 
     from lookalike.adapters.catalog_cassandra_client import CassandraClient
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 ATTEMPTS: Final = 12
 LOG: Final = b"changes"
+MOST_BYTES: Final = 8 << 20
+"""Cassandra takes 16 MiB in one write, by its default."""
 
 _LOG_TOGETHER: Final = 100
 _DAY_S: Final = 86_400
@@ -205,7 +207,7 @@ def check_batch(batch: Batch) -> None:
         StoreError: an id, a row or a number is out of the question.
     """
     for new in batch.images:
-        fact_values(new)
+        _require_small(new.facts.id, fact_values(new))
         real(new.first_seen or 0.0)
         real(new.last_seen or 0.0)
         if whole(new.row) < 0:
@@ -217,6 +219,17 @@ def check_batch(batch: Batch) -> None:
             )
     for image, source in batch.sources:
         require_id(image)
-        source_values(0, source)
+        _require_small(source.uri, source_values(0, source))
     for failure in batch.failures:
         real(failure.seen)
+        texts = (failure.uri, failure.reason, failure.detail, failure.fingerprint)
+        _require_small(failure.uri, [pack_key(text) for text in texts])
+
+
+def _require_small(what: str, values: Iterable[object]) -> None:
+    size = sum(len(value) for value in values if isinstance(value, bytes))
+    if size > MOST_BYTES:
+        raise StoreError(
+            f"{size} bytes of text are said of {what[:200]!r}; {MOST_BYTES} is the most",
+            hint="shorten captions and page texts before they come here",
+        )
