@@ -375,3 +375,18 @@ def test_backends_that_are_late_leave_a_degraded_answer(stores, pictures):
         assert any("text: backend_timeout" in note for note in result.degraded)
     with pytest.raises(BackendTimeoutError):
         broken_texts.search(None, k=1)
+
+
+def test_a_draining_worker_ends_when_nothing_waits(stores):
+    log = MemoryLog()
+    with make_engine(stores, log=log) as engine:
+        put_many(log, stores, 3)
+        report = Worker(engine, log, drain_s=0.2).run(threading.Event())
+        assert report.done == 3
+
+
+def test_a_source_without_a_fingerprint_is_known_afterwards(stores):
+    with make_engine(stores) as engine:
+        item = SourceItem(Source("https://example.org/a.jpg"), "data", data=picture())
+        assert engine.add([item])[0].is_new
+        assert stores.catalog.source_states([item.source.uri])[item.source.uri].fingerprint == ""

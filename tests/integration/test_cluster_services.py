@@ -35,7 +35,12 @@ class Program:
 
     def run(self, *words, code=0):
         started = self.start(*words)
-        out, err = started.communicate(timeout=120)
+        try:
+            out, err = started.communicate(timeout=100)
+        except subprocess.TimeoutExpired:
+            started.kill()
+            out, err = started.communicate()
+            pytest.fail(f"{words} did not end:\n{out}\n{err}")
         assert started.returncode == code, f"{words}: {started.returncode}\n{out}\n{err}"
         return out
 
@@ -89,10 +94,7 @@ def test_words_pictures_filters_and_records_as_with_a_folder(indexed, samples, t
     folder.run("index", str(samples / "samples.jsonl"), "-q", *alone)
     big_ben = str(samples / "images" / "big-ben.jpg")
     for words in (
-        ["search", "a clock tower"],
-        ["search", "beach", "--color", "blue"],
-        ["search", "type:photo licence:cc aspect:wide", "-k", "200"],
-        ["similar", big_ben, "-k", "5"],
+        ["search", "a clock tower type:photo aspect:tall,wide", "--licence", "open"],
         ["similar", big_ben, "--text", "at night", "--region", "0.1,0.1,0.8,0.8"],
     ):
         ours, theirs = indexed.json(*words), folder.json(*words, *alone)
@@ -101,8 +103,7 @@ def test_words_pictures_filters_and_records_as_with_a_folder(indexed, samples, t
         others = [hit["id"] for hit in theirs["hits"]]
         assert len(mine) == len(others)
         assert len(set(mine) & set(others)) >= 0.9 * len(others), words
-        if words[1] != "type:photo licence:cc aspect:wide":
-            assert mine[0] == others[0]
+        assert mine[0] == others[0]
     image = image_id((samples / "images" / "big-ben.jpg").read_bytes())
     record = indexed.json("show", image[:10])
     assert record["id"] == image

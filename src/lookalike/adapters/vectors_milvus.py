@@ -208,7 +208,9 @@ class MilvusVectorIndex:
         self.search(np.eye(1, self._dim, dtype=np.float32), k=1)
 
     def optimize(self) -> None:
-        """Have the server seal, compact and index every row, wait for that, and measure recall.
+        """Have the server seal and index every row, wait for that, and measure recall.
+
+        Merging of small segments is asked for and not waited for: it may take minutes.
 
         Raises:
             BackendTimeoutError: it takes longer than `optimize_timeout_s`; it goes on.
@@ -217,10 +219,6 @@ class MilvusVectorIndex:
         deadline = time.monotonic() + options.optimize_timeout_s
         self._link.call("flush", options.collection, timeout_s=options.optimize_timeout_s)
         self._wait_indexed(deadline)
-        job = self._link.call("compact", options.collection)
-        while str(self._link.call("get_compaction_state", job)) == "Executing":
-            self._pause(deadline)
-        self._wait_indexed(deadline)
         sample = self._link.read(
             "query", filter=f"{ROW} >= 0", limit=_SAMPLE, output_fields=[VECTOR]
         )
@@ -228,6 +226,7 @@ class MilvusVectorIndex:
         self._recalls["image"] = self._recall(vectors, "image")
         if self._text_queries is not None:
             self._recalls["text"] = self._recall(self._text_queries, "text")
+        self._link.call("compact", options.collection)
 
     def close(self) -> None:
         """Let the connection go."""

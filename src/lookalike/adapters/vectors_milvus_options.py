@@ -54,12 +54,12 @@ class MilvusOptions:
     is_tls: bool = False
     index_type: IndexType = "IVF_SQ8"
     nlist: int = 1024
-    nprobe: int = 32
-    text_nprobe: int = 64
+    nprobe: int = 64
+    text_nprobe: int = 128
     pq_m: int = 0
     hnsw_m: int = 16
     ef: int = 400
-    refine: float = 1.5
+    refine: float = 1.2
     least_refine: int = 100
     exact_rows: int = 1000
     consistency: Consistency = "Bounded"

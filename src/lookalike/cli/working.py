@@ -29,7 +29,7 @@ def worker(
         typer.Option(min=1, help="End after so many messages.", show_default=False),
     ] = None,
     drain: Annotated[
-        bool, typer.Option("--drain", help="End when nothing has waited for some seconds.")
+        bool, typer.Option("--drain", help="End when nothing waits any more.")
     ] = False,
     is_json: opt.Json = False,
 ) -> None:

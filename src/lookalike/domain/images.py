@@ -98,11 +98,19 @@ class Source:
     is_vanished: bool = False
 
 
+UNFINISHED: Final = "?"
+"""Begins the fingerprint of a source whose image may not be whole yet (`engine.cluster_writer`)."""
+
+
 def merged_source(old: Source, new: Source) -> Source:
-    """Return what two sightings of one uri say: the newer one, where it says anything."""
+    """Return what two sightings of one uri say: the newer one, where it says anything.
+
+    A fingerprint that marks an unfinished write gives way to whatever comes.
+    """
+    is_unfinished = old.fingerprint.startswith(UNFINISHED)
     return replace(
         new,
-        fingerprint=new.fingerprint or old.fingerprint,
+        fingerprint=new.fingerprint or ("" if is_unfinished else old.fingerprint),
         page_url=new.page_url or old.page_url,
         site=new.site or old.site,
         title=new.title or old.title,

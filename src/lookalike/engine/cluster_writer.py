@@ -15,12 +15,12 @@ mended by trying again, and `engine.repair` mends what nobody tries again.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lookalike.domain.filter_terms import terms_of
-from lookalike.domain.images import hashed_row
+from lookalike.domain.images import UNFINISHED, hashed_row
 from lookalike.engine.documents import document_of
 from lookalike.engine.originals import original_key
 from lookalike.engine.vector_blobs import pack_vector, read_vectors, vector_key
@@ -34,10 +34,6 @@ if TYPE_CHECKING:
     from lookalike.domain.images import ImageId, ImageRecord, Source
     from lookalike.engine.stores import Stores
     from lookalike.engine.writer import PreparedImage, WriteBatch
-
-
-UNFINISHED: Final = "?"
-"""Begins the fingerprint of a source whose image may not be whole yet."""
 
 
 @dataclass(frozen=True, slots=True)

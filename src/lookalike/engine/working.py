@@ -97,13 +97,15 @@ class Worker:
     ) -> None:
         """Keep the parts.
 
-        `most` ends the work after so many messages, `drain_s` when none has come for so long.
+        `most` ends the work after so many messages; `drain_s` when none has come for so long and
+        none waits.
         """
         self._engine = engine
         self._log = log
         self._on_progress = on_progress
         self._most = most
         self._drain_s = drain_s
+        self._is_drained = False
         self._last_batch = time.monotonic()
         self._tally = _Tally()
         self._began = time.monotonic()
@@ -279,8 +281,11 @@ class Worker:
     def _is_enough(self) -> bool:
         if self._most is not None and self._tally.done >= self._most:
             return True
-        idle_s = time.monotonic() - self._last_batch
-        return self._drain_s is not None and idle_s >= self._drain_s
+        is_idle = time.monotonic() - self._last_batch >= (self._drain_s or 0.0)
+        if self._drain_s is not None and is_idle and not self._is_drained:
+            self._last_batch = time.monotonic()  # what a dead worker held comes back after a while
+            self._is_drained = self._log.lag() == 0
+        return self._is_drained
 
 
 def _kind(message: PutMessage | RemoveMessage) -> str:
