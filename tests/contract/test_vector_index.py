@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from lookalike.adapters.vectors_faiss import FaissVectorIndex
 from lookalike.adapters.vectors_settings import VectorSettings
 from lookalike.domain.errors import LookalikeError, StoreError, UsageError
-from lookalike.domain.filters import Filter
+from lookalike.domain.filter_terms import FilterTerms, clauses_of, meets
+from lookalike.domain.filters import Filter, HasObject
 from lookalike.domain.hits import NO_ROW, Selection
-
-DIM = 24
-NONE = np.zeros(0, np.int64)
+from tests.filter_cases import FILTERS
+from tests.vector_servers import DIM, NO_NUMBERS, NONE, MilvusBackEnd, described_population
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,11 @@ class BackEnd:
     settings: VectorSettings
     is_sealed: bool = False
     is_exact: bool = True
+    is_server: ClassVar[bool] = False
+
+    @property
+    def kind(self):
+        return "ivf" if self.is_sealed else "flat"
 
     def open(self, folder: Path, *, rows=0, removed=NONE, is_writer=True) -> Any:
         return FaissVectorIndex.open(
@@ -47,6 +52,15 @@ class BackEnd:
             index.optimize()
         return index
 
+    def select(self, mask):
+        return Selection(Filter(), mask)
+
+    def begin(self):
+        """Nothing: each test has a folder of its own."""
+
+    def close(self):
+        """Nothing: files are closed when they are collected."""
+
 
 FLAT = VectorSettings(import_rows=0)
 IVF = VectorSettings(exact_rows=50, seal_rows=40, rows_per_cell=10, training_rows=2000)
@@ -59,11 +73,32 @@ BACK_ENDS = {
 }
 
 
-@pytest.fixture(params=BACK_ENDS)
+SERVERS = {"milvus": MilvusBackEnd()}
+"""Back ends that compile filters themselves: the tests say a mask as a filter on sites."""
+
+MARKS = {"milvus": pytest.mark.service}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def clean_servers():
+    yield
+    for server in SERVERS.values():
+        server.end()
+
+
+@pytest.fixture(
+    params=[
+        *BACK_ENDS,
+        *(pytest.param(name, marks=MARKS.get(name, ())) for name in SERVERS),
+    ]
+)
 def back_end(request, monkeypatch):
     if request.param == "numpy":
         monkeypatch.delitem(__import__("sys").modules, "faiss", raising=False)
-    return BACK_ENDS[request.param]
+    chosen = BACK_ENDS.get(request.param) or SERVERS[request.param]
+    chosen.begin()
+    yield chosen
+    chosen.close()
 
 
 def unit(count, *, seed=0, dim=DIM):
@@ -151,7 +186,7 @@ def test_arguments_are_never_changed(back_end, tmp_path):
     mask = np.ones(200, bool)
     kept = [array.copy() for array in (vectors, queries, rows, mask)]
     index = back_end.filled(tmp_path, vectors, rows=rows)
-    index.search(queries, k=4, selection=Selection(Filter(), mask))
+    index.search(queries, k=4, selection=back_end.select(mask))
     index.remove(rows[:3])
     for array, before in zip((vectors, queries, rows, mask), kept, strict=True):
         np.testing.assert_array_equal(array, before)
@@ -199,7 +234,8 @@ def test_removed_rows_are_gone_at_once(back_end, tmp_path):
     mask = ~np.isin(np.arange(300), gone)
     assert_same(index.search(queries, k=5), brute(vectors, queries, 5, mask))
     assert len(index) == int(mask.sum())
-    assert index.stats().removed == 300 - int(mask.sum())
+    if not back_end.is_server:  # a server tells what is left, not what was
+        assert index.stats().removed == 300 - int(mask.sum())
     index.remove(np.arange(300))
     assert (index.search(queries, k=5).rows == NO_ROW).all()
     assert len(index) == 0
@@ -234,7 +270,7 @@ def test_filtered_search_agrees_with_brute_force(back_end, tmp_path, share, is_a
     mask = np.zeros(600, bool)
     mask[ranks[: int(600 * share)]] = True
     k = 10
-    hits = index.search(queries, k=k, selection=Selection(Filter(), mask))
+    hits = index.search(queries, k=k, selection=back_end.select(mask))
     mask[[1, 2, 3]] = False
     assert mask[hits.rows[hits.rows != NO_ROW]].all()
     expected = brute(vectors, queries, k, mask)
@@ -245,13 +281,9 @@ def test_filtered_search_agrees_with_brute_force(back_end, tmp_path, share, is_a
 def test_a_mask_may_be_shorter_or_longer_than_the_index(back_end, tmp_path):
     vectors = unit(100)
     index = back_end.filled(tmp_path, vectors)
-    assert set(
-        index.search(vectors[:1], k=100, selection=Selection(Filter(), np.ones(10, bool))).rows[0]
-    ) == {
-        NO_ROW,
-        *range(10),
-    }
-    hits = index.search(vectors[:1], k=100, selection=Selection(Filter(), np.ones(900, bool)))
+    hits = index.search(vectors[:1], k=100, selection=back_end.select(np.ones(10, bool)))
+    assert set(hits.rows[0].tolist()) == {NO_ROW, *range(10)}
+    hits = index.search(vectors[:1], k=100, selection=back_end.select(np.ones(900, bool)))
     assert set(hits.rows[0].tolist()) == set(range(100))
 
 
@@ -275,10 +307,12 @@ def test_closing_and_opening_again_changes_nothing(back_end, tmp_path):
     np.testing.assert_array_equal(before.rows, after.rows)
     np.testing.assert_array_equal(before.scores, after.scores)
     assert again.stats() == stats
-    assert stats.kind == ("ivf" if back_end.is_sealed else "flat")
+    assert stats.kind == back_end.kind
 
 
 def test_only_rows_below_refresh_are_seen(back_end, tmp_path):
+    if back_end.is_server:
+        pytest.skip("a server shows what is added without being told")
     vectors = unit(150)
     index = back_end.open(tmp_path)
     index.add(np.arange(150), vectors)
@@ -320,17 +354,45 @@ def test_a_closed_index_says_so(back_end, tmp_path):
         index.search(unit(1), k=1)
 
 
+def test_what_one_wrote_another_finds(back_end, tmp_path):
+    vectors = unit(60)
+    writer = back_end.filled(tmp_path, vectors)
+    reader = back_end.open(tmp_path, rows=60, is_writer=False)
+    reader.refresh(60)
+    assert reader.search(vectors, k=1).rows.ravel().tolist() == list(range(60))
+    assert reader.has(np.array([0, 59, 60, -1])).tolist() == [True, True, False, False]
+    writer.remove(np.array([7]))
+    assert writer.has(np.array([6, 7, 8])).tolist() == [True, False, True]
+
+
 @settings(max_examples=25)
 @given(data=st.data())
 def test_any_sequence_of_adds_and_removes_agrees_with_a_dictionary(tmp_path_factory, data):
     back_end = BACK_ENDS[data.draw(st.sampled_from(sorted(BACK_ENDS)))]
-    folder = tmp_path_factory.mktemp("index")
+    run_sequence(back_end, tmp_path_factory.mktemp("index"), data)
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=MARKS.get(name, ())) for name in SERVERS]
+)
+@settings(max_examples=6)
+@given(data=st.data())
+def test_any_sequence_agrees_on_servers_too(name, data):
+    SERVERS[name].begin()
+    run_sequence(SERVERS[name], None, data)
+    SERVERS[name].close()
+
+
+def run_sequence(back_end, folder, data):
     vectors = unit(200, seed=data.draw(st.integers(0, 99)))
     index = back_end.open(folder)
     live: set[int] = set()
     removed: set[int] = set()
     shown = 0
-    steps = st.tuples(st.sampled_from(["add", "remove", "optimize", "seal"]), st.integers(0, 199))
+    kinds = (
+        ["add", "remove", "seal"] if back_end.is_server else ["add", "remove", "optimize", "seal"]
+    )
+    steps = st.tuples(st.sampled_from(kinds), st.integers(0, 199))
     for step, number in data.draw(st.lists(steps, max_size=8)):
         if step == "add":
             rows = np.arange(shown, min(200, shown + number))
@@ -353,4 +415,67 @@ def test_any_sequence_of_adds_and_removes_agrees_with_a_dictionary(tmp_path_fact
     assert len(index) == len(live)
     assert_same(index.search(queries, k=200), brute(vectors, queries, 200, mask))
     assert_same(index.search(queries, k=4), brute(vectors, queries, 4, mask))
+    index.close()
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=MARKS.get(name, ())) for name in SERVERS]
+)
+def test_filters_mean_on_servers_what_they_mean(name):
+    server = SERVERS[name]
+    server.begin()
+    population = described_population()
+    rows = np.array(sorted(population))
+    vectors = unit(len(rows) + 1)
+    index = server.connect()
+    index.add(rows, vectors[:-1], [population[row] for row in rows.tolist()])
+    index.add(np.array([2**40]), vectors[-1:])  # without terms: found without filters only
+    everything = index.search(vectors[:1], k=500).rows[0]
+    assert set(everything.tolist()) - {NO_ROW} == {*population, 2**40}
+
+    @settings(max_examples=60)
+    @given(filter_=FILTERS.filter(bool))
+    def agree(filter_):
+        hits = index.search(vectors[:1], k=500, selection=Selection(filter_))
+        clauses = clauses_of(filter_)
+        expected = {row for row, values in population.items() if meets(values, clauses)}
+        assert set(hits.rows[0].tolist()) - {NO_ROW} == expected
+
+    agree()
+    index.close()
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=MARKS.get(name, ())) for name in SERVERS]
+)
+def test_terms_may_hold_any_character_and_be_replaced(name):
+    server = SERVERS[name]
+    server.begin()
+    index = server.connect()
+    words = [
+        "it's",
+        'a "quote"',
+        "back\\slash",
+        "\\",
+        '\\"',
+        "naïve ☃ 猫",
+        "a\nb\tc",
+        "%_*",
+        "{x}",
+        "",
+    ]
+    labelled = [FilterTerms(frozenset({f"object:1:{word}"}), NO_NUMBERS) for word in words]
+    vectors = unit(len(words))
+    rows = 2**62 + np.arange(len(words))
+    index.add(rows, vectors, labelled)
+    for row, word in zip(rows.tolist(), words, strict=True):
+        for is_negated in (False, True):
+            only = Selection(Filter((HasObject(word, is_negated=is_negated),)))
+            found = set(index.search(vectors[:1], k=50, selection=only).rows[0].tolist()) - {NO_ROW}
+            assert found == ({row} ^ set(rows.tolist()) if is_negated else {row}), word
+    index.update(np.array([rows[0], 5]), [labelled[1], labelled[1]])
+    only = Selection(Filter((HasObject(words[1]),)))
+    found = index.search(vectors[:1], k=50, selection=only).rows[0]
+    assert set(found.tolist()) - {NO_ROW} == set(rows[:2].tolist())
+    np.testing.assert_allclose(index.fetch(rows), vectors, atol=1e-3)
     index.close()
