@@ -14,7 +14,6 @@ from lookalike.adapters.catalog_cassandra_options import CassandraOptions
 from lookalike.adapters.catalog_cassandra_provision import CassandraProvisioner
 
 FEW = 300
-COUNTERS = "tallies"
 
 
 class CassandraSpace:
@@ -41,20 +40,20 @@ class CassandraSpace:
                     "UPDATE @tallies SET amount = amount - %s WHERE owner = %s AND name = %s",
                     values,
                 )
-        for name, table in cql.TABLES.items():
-            if name not in {"about", COUNTERS}:
-                self._empty(name, table)
-
-    def _empty(self, name, table):
-        first = table.key.split("),")[0] if table.key.startswith("(") else table.key.split(",")[0]
-        columns = [column.strip() for column in first.strip("(").split(",")]
-        keys = self.execute(f"SELECT DISTINCT {', '.join(columns)} FROM @{name} LIMIT {FEW + 1}")
-        if len(keys) > FEW:
-            self.execute(f"TRUNCATE @{name}", timeout_s=60.0)
-            return
-        where = " AND ".join(f"{column} = ?" for column in columns)
-        drop = cql.Statement(f"DELETE FROM @{name} WHERE {where}", "write")
-        self.client.wave([Call(drop, key) for key in keys])
+        tables = [name for name in cql.TABLES if name not in {"about", "tallies"}]
+        calls = [
+            Call(cql.Statement(f"SELECT DISTINCT {_keys(name, ', ')} FROM @{name} LIMIT {FEW + 1}"))
+            for name in tables
+        ]
+        drops = []
+        for name, keys in zip(tables, self.client.wave(calls), strict=True):
+            if len(keys) > FEW:
+                self.execute(f"TRUNCATE @{name}", timeout_s=60.0)
+            else:
+                where = _keys(name, " = ? AND ")
+                drop = cql.Statement(f"DELETE FROM @{name} WHERE {where} = ?", "write")
+                drops += [Call(drop, key) for key in keys]
+        self.client.wave(drops)
 
     def execute(self, statement, values=(), *, timeout_s=0.0):
         statement = statement.replace("@", f"{self.options.keyspace}.")
@@ -63,3 +62,10 @@ class CassandraSpace:
     def drop(self):
         self.execute(f"DROP KEYSPACE {self.options.keyspace}", timeout_s=60.0)
         self.client.close()
+
+
+def _keys(name, between):
+    """Return the columns of a table's partition key, joined."""
+    key = cql.TABLES[name].key
+    first = key[1:].split(")")[0] if key.startswith("(") else key.split(",")[0]
+    return between.join(column.strip() for column in first.split(","))

@@ -12,6 +12,7 @@ from lookalike.adapters.catalog_cassandra import CassandraCatalog
 from lookalike.adapters.catalog_cassandra_options import CassandraOptions
 from lookalike.adapters.catalog_cassandra_provision import CassandraProvisioner
 from lookalike.domain.errors import (
+    BackendError,
     BackendMissingError,
     BackendSchemaError,
     BackendTimeoutError,
@@ -127,6 +128,17 @@ def test_what_was_not_made_names_the_command_that_makes_it(other):
         CassandraCatalog.open(other)
     assert "init-cluster" in caught.value.hint
     assert states(other) == {"catalog": "ok", "catalog schema": "error"}
+
+
+def test_a_replication_that_the_server_refuses_is_told(other):
+    replication = {"class": "NetworkTopologyStrategy", "nowhere": 1}
+    with pytest.raises(BackendError, match="nowhere"):
+        CassandraProvisioner(replace(other, replication=replication)).prepare()
+
+
+def test_a_datacenter_that_is_not_there_is_told(space):
+    with pytest.raises(BackendUnreachableError):
+        space.open(local_datacenter="nowhere")
 
 
 def test_preparing_makes_everything_once_even_by_two_at_once(other, cassandra_space):

@@ -346,7 +346,7 @@ def test_the_machine_of_the_embedded_catalog_finds_no_difference(cassandra_space
         def drop(self):
             pass
 
-    few = settings(max_examples=12, stateful_step_count=12)
+    few = settings(max_examples=10, stateful_step_count=12)
     run_state_machine_as_test(Machine, settings=few)
 
 

@@ -87,12 +87,16 @@ class CassandraClient:
             BackendError: nothing answers, or it refuses.
             MissingExtraError: the driver is not installed.
         """
-        cluster = _cluster(options)
+        driver_errors = _driver_errors()
+        try:
+            cluster = _cluster(options)
+        except driver_errors as error:
+            raise translated(error, options.name) from error
         try:
             session = cluster.connect()
         except BaseException as error:
             cluster.shutdown()
-            if not isinstance(error, _driver_errors()):
+            if not isinstance(error, driver_errors):
                 raise
             raise translated(error, options.name) from error
         # Of preparing; the driver lets a profile say it of executing only.
@@ -278,35 +282,35 @@ def _lines(outcome: list[Line] | BaseException, backend: str) -> list[Line]:
 
 def _driver_errors() -> tuple[type[BaseException], ...]:
     """Return what the driver raises; not bugs of ours such as a TypeError."""
-    from cassandra import DriverException, RequestExecutionException, Timeout, Unauthorized
-    from cassandra.cluster import NoHostAvailable
-    from cassandra.connection import ConnectionException
-
+    try:
+        from cassandra import DriverException, UnresolvableContactPoints
+        from cassandra.cluster import NoHostAvailable
+        from cassandra.connection import ConnectionException
+        from cassandra.protocol import ErrorMessage
+    except ImportError as error:
+        raise missing_extra() from error
     return (
         DriverException,
-        RequestExecutionException,
-        Timeout,
-        Unauthorized,
+        ErrorMessage,
         NoHostAvailable,
         ConnectionException,
+        UnresolvableContactPoints,
         OSError,
     )
 
 
 def _cluster(options: CassandraOptions) -> Cluster:
     """Return a cluster that is not connected yet."""
-    try:
-        from cassandra import ProtocolVersion
-        from cassandra.auth import PlainTextAuthProvider
-        from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
-        from cassandra.policies import (
-            DCAwareRoundRobinPolicy,
-            ExponentialReconnectionPolicy,
-            TokenAwarePolicy,
-        )
-        from cassandra.query import tuple_factory
-    except ImportError as error:
-        raise missing_extra() from error
+    from cassandra import ProtocolVersion
+    from cassandra.auth import PlainTextAuthProvider
+    from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
+    from cassandra.policies import (
+        DCAwareRoundRobinPolicy,
+        ExponentialReconnectionPolicy,
+        TokenAwarePolicy,
+    )
+    from cassandra.query import tuple_factory
+
     profile = ExecutionProfile(
         load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy(options.local_datacenter)),
         request_timeout=options.request_timeout_s,

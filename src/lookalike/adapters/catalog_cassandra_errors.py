@@ -75,7 +75,7 @@ def translated(error: BaseException, backend: str) -> BackendError:
     """Return what an error of the driver means to the catalog at `backend`."""
     causes = list(_causes(error))
     kinds = {_kind(one) for one in causes}
-    text = "; ".join(dict.fromkeys(_words(one) for one in causes))
+    text = "; ".join(dict.fromkeys(filter(None, map(_words, causes))))
     lowered = text.lower()
     if kinds & _AUTH:
         return BackendAuthError(
@@ -97,7 +97,9 @@ def translated(error: BaseException, backend: str) -> BackendError:
         )
     if kinds & _LOST or any(isinstance(one, OSError) for one in causes):
         return BackendUnreachableError(
-            backend, text or "nothing answers", hint="is it up, and is the address right?"
+            backend,
+            text or "nothing answers",
+            hint="is it up, and are its address and local_datacenter right?",
         )
     return BackendError(backend, text or repr(error), hint="see the log of the server")
 
@@ -126,5 +128,11 @@ def _kind(error: BaseException) -> str:
 
 
 def _words(error: BaseException) -> str:
-    text = str(error) if not hasattr(error, "errors") else ""
-    return text or _kind(error)
+    """Return what an error says, shorter and plainer for those that stand for all hosts."""
+    kind = _kind(error)
+    if kind == "NoHostAvailable":
+        has_said = len(list(_causes(error))) > 1
+        return "" if has_said else "no node that may be asked is up"
+    if kind == "UnresolvableContactPoints":
+        return "no host of the url has an address"
+    return str(error) or kind
