@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.service, pytest.mark.slow, pytest.mark.timeout(300)]
 
 ROWS, DIM = 8_000, 32
 SETTINGS = {
-    "IVF_PQ": {"nlist": 128, "pq_m": 8},
+    "IVF_PQ": {"nlist": 128, "pq_m": 8, "pq_bits": 6},
     "IVF_SQ8": {"nlist": 128},
 }
 
@@ -86,7 +86,7 @@ def test_fewer_cells_find_less(sealed):
     narrow, wide = again(options, nprobe=1), again(options, nprobe=128)
     found = [recall(one.search(QUERIES, k=10)) for one in (narrow, wide)]
     assert found[0] < 0.9
-    assert found[1] > 0.98
+    assert found[1] > 0.95
     narrow.close()
     wide.close()
 

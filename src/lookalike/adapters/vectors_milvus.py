@@ -20,7 +20,6 @@ from lookalike.adapters.vectors_milvus_schema import (
     load_collection,
     read_index,
     unindexed_rows,
-    waiting_rows,
 )
 from lookalike.adapters.vectors_milvus_search import MilvusSearch, read_entities
 from lookalike.adapters.vectors_ranking import as_stored, overlap_at_10, stacked
@@ -260,7 +259,7 @@ class MilvusVectorIndex:
         return overlap_at_10(self.search(queries, k=10, query_kind=kind), widest)
 
     def _wait_indexed(self, deadline: float) -> None:
-        while waiting_rows(self._link) or unindexed_rows(self._link):
+        while unindexed_rows(self._link):
             self._pause(deadline)
 
     def _pause(self, deadline: float) -> None:

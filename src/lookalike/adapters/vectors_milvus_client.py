@@ -91,10 +91,10 @@ class MilvusLink:
         Raises:
             BackendError: it cannot be done; which of them says why.
         """
+        client = self._connected()
         from grpc import RpcError
         from pymilvus.exceptions import MilvusException
 
-        client = self._connected()
         timeout_s = self.options.timeout_s if timeout_s is None else timeout_s
         try:
             return getattr(client, method)(*arguments, timeout=timeout_s, **named)

@@ -35,11 +35,11 @@ _FIXED: Final = ("host", "port", "collection", "username", "password", "api_key"
 class MilvusOptions:
     """Everything about one collection that is not its data; the defaults are measured (ADR 0014).
 
-    `index_type`, `nlist`, `pq_m` (0: a fitting divisor of the dimension) and `hnsw_m` shape an
-    index when the collection is made. `nprobe` and `text_nprobe` are the cells probed in each
-    segment for pictures and for words; HNSW takes `ef` instead. `refine` candidates for each hit
-    asked for, `least_refine` at least, are scored anew with the vectors themselves. A filter that
-    lets `exact_rows` rows or fewer through is answered exactly.
+    `index_type`, `nlist`, `pq_m` (0: a fitting divisor of the dimension), `pq_bits` and `hnsw_m`
+    shape an index when it is made. `nprobe` and `text_nprobe` are the cells probed in each segment
+    for pictures and for words; HNSW takes `ef` instead. `refine` candidates for each hit asked
+    for, `least_refine` at least, are scored anew with the vectors themselves. A filter that lets
+    `exact_rows` rows or fewer through is answered exactly.
 
     `consistency` is how new the data of a search must be; a process always sees its own writes.
     """
@@ -57,6 +57,7 @@ class MilvusOptions:
     nprobe: int = 64
     text_nprobe: int = 128
     pq_m: int = 0
+    pq_bits: int = 8
     hnsw_m: int = 16
     ef: int = 400
     refine: float = 1.2
@@ -134,7 +135,16 @@ class MilvusOptions:
         check_among("consistency", self.consistency, CONSISTENCIES)
         if self.database and not _NAME.fullmatch(self.database):
             raise UsageError(f"{self.database[:80]!r} cannot name a Milvus database")
-        positive = ("nlist", "nprobe", "text_nprobe", "hnsw_m", "ef", "least_refine", "replicas")
+        positive = (
+            "nlist",
+            "nprobe",
+            "text_nprobe",
+            "pq_bits",
+            "hnsw_m",
+            "ef",
+            "least_refine",
+            "replicas",
+        )
         check_positive(self, (*positive, "connect_timeout_s", "timeout_s", "optimize_timeout_s"))
         if self.nlist > 65_536 or self.refine < 1 or self.pq_m < 0 or self.exact_rows < 0:
             raise UsageError(

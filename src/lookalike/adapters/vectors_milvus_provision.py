@@ -16,7 +16,6 @@ from lookalike.adapters.vectors_milvus_schema import (
     load_collection,
     read_index,
     unindexed_rows,
-    waiting_rows,
 )
 from lookalike.domain.errors import BackendMissingError, LookalikeError
 from lookalike.domain.findings import Finding
@@ -89,7 +88,7 @@ class MilvusProvisioner:
             detail = f"the collection is indexed by {kind}, the settings say {wanted}"
             remedy = "the collection's counts; drop its index and run init-cluster to change it"
             found.append(Finding("vectors index", "warning", detail, remedy))
-        waiting = waiting_rows(link) + unindexed_rows(link)
+        waiting = unindexed_rows(link)
         detail = f"{kind}: {indexed_rows(link)} rows indexed, {waiting} waiting"
         if waiting >= _BACKLOG:
             found.append(Finding("vectors backlog", "warning", detail, "give it index nodes"))

@@ -64,7 +64,7 @@ def index_params(options: MilvusOptions, dim: int) -> dict[str, int | str]:
         return {"M": options.hnsw_m, "efConstruction": 200}
     params: dict[str, int | str] = {"nlist": options.nlist}
     if options.index_type == "IVF_PQ":
-        params |= {"m": options.pq_m or pq_parts(dim), "nbits": 8}
+        params |= {"m": options.pq_m or pq_parts(dim), "nbits": options.pq_bits}
     if options.index_type == "SCANN":
         params["with_raw_data"] = "true"  # True would be sent as a word that 2.3 cannot read
     return params
@@ -202,11 +202,6 @@ def read_index(link: MilvusLink) -> MilvusIndex:
     return MilvusIndex(str(found["index_type"]), int(found.get("nlist", options.nlist)))
 
 
-def waiting_rows(link: MilvusLink) -> int:
-    """Return how many sealed rows wait for their index."""
-    return int(_describe_index(link).get("pending_index_rows", 0))
-
-
 def indexed_rows(link: MilvusLink) -> int:
     """Return how many rows the query nodes really search through an index.
 
@@ -214,19 +209,23 @@ def indexed_rows(link: MilvusLink) -> int:
     too small to have one, and rows that were replaced since. A loaded segment with an index
     names it.
     """
-    loaded = link.call("list_loaded_segments", link.options.collection)
-    by_segment = {one.segment_id: one for one in loaded}  # one for each replica
-    return sum(int(one.num_rows) for one in by_segment.values() if one.index_name)
+    return sum(_indexed_segments(link).values())
 
 
 def unindexed_rows(link: MilvusLink) -> int:
-    """Return how many rows of loaded sealed segments should have an index and have none yet."""
-    loaded = link.call("list_loaded_segments", link.options.collection)
+    """Return how many sealed rows should be searched through an index and are not yet."""
+    indexed = _indexed_segments(link)
     return sum(
         int(one.num_rows)
-        for one in {one.segment_id: one for one in loaded}.values()
-        if not one.index_name and int(one.num_rows) >= INDEXED_ROWS and "Sealed" in str(one.state)
+        for one in link.call("list_persistent_segments", link.options.collection)
+        if int(one.num_rows) >= INDEXED_ROWS and one.segment_id not in indexed
     )
+
+
+def _indexed_segments(link: MilvusLink) -> dict[int, int]:
+    """Return the rows of each segment that is loaded with an index, once for all replicas."""
+    loaded = link.call("list_loaded_segments", link.options.collection)
+    return {one.segment_id: int(one.num_rows) for one in loaded if one.index_name}
 
 
 def _describe_index(link: MilvusLink) -> dict[str, Any]:
