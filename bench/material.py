@@ -239,11 +239,8 @@ def ready_index(options: Any, size: int) -> tuple[Path, dict[str, float]]:
 
 
 def spread(times_ms: Sequence[float]) -> dict[str, float]:
-    """Return p50 and p99."""
-    return {
-        "p50_ms": float(np.percentile(times_ms, 50)),
-        "p99_ms": float(np.percentile(times_ms, 99)),
-    }
+    """Return p50, p95 and p99."""
+    return {f"p{part}_ms": float(np.percentile(times_ms, part)) for part in (50, 95, 99)}
 
 
 def process_usage(pid: int) -> tuple[float, int]:
@@ -268,11 +265,15 @@ def children_of(pid: int) -> list[int]:
 
 @contextlib.contextmanager
 def serving(index: Path, **environment: str) -> Generator[tuple[str, int]]:
-    """Run `lookalike serve` on a loopback port of its own, and yield its address and process id."""
+    """Run `lookalike serve` on a loopback port of its own, and yield its address and process id.
+
+    `index` is a folder, or the `lookalike.toml` of a cluster.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    words = ["serve", "--index", str(index), "--port", str(port)]
+    kind = "--config" if index.suffix == ".toml" else "--index"
+    words = ["serve", kind, str(index), "--port", str(port)]
     command = [sys.executable, "-m", "lookalike", *words]
     process = subprocess.Popen(
         command, env={**os.environ, **environment}, stderr=subprocess.DEVNULL

@@ -3,7 +3,8 @@
     python bench/run.py [--only ingest search] [--captions FILE] [--photos FOLDER] [--images 400]
 
 Without options everything is made from the sample photographs and made sentences, in about a
-quarter of an hour on two cores. The load of the machine stands in each file: figures from a busy
+quarter of an hour on two cores; the cluster, where its servers run (`make services`), takes as
+long again. The load of the machine stands in each file: figures from a busy
 machine are worth little, and `--wait` waits (up to ten minutes a program) until it is quiet.
 """
 
@@ -18,6 +19,7 @@ import sys
 import time
 from pathlib import Path
 
+import cluster_places
 import material
 
 QUIET = 1.0
@@ -56,7 +58,14 @@ def programs(chosen: argparse.Namespace) -> dict[str, list[str]]:
         "cold_start": indexed,
         "freshness": [],
         "resume": [],
+        "cluster": [*indexed, "--ingest", str(chosen.images + chosen.images // 2)],
     }
+
+
+def lacking(name: str) -> str:
+    """Return what a program needs and does not find, or nothing."""
+    missing = cluster_places.missing_servers() if name == "cluster" else []
+    return f"it needs {', '.join(missing)} (SERVICES_JIT=full make services)" if missing else ""
 
 
 def main() -> int:
@@ -72,6 +81,9 @@ def main() -> int:
         options.error(f"no program {', '.join(sorted(unknown))}: there are {', '.join(known)}")
     failed = []
     for name in names:
+        if why := lacking(name):
+            print(f"── bench/{name}.py is left out: {why}", flush=True)
+            continue
         if chosen.wait:
             wait_until_quiet()
         print(f"── bench/{name}.py, load {os.getloadavg()[0]:.1f}", flush=True)
