@@ -10,6 +10,9 @@ import numpy as np
 from lookalike.adapters.vectors_milvus import MilvusVectorIndex
 from lookalike.adapters.vectors_milvus_options import MilvusOptions
 from lookalike.adapters.vectors_milvus_provision import MilvusProvisioner
+from lookalike.adapters.vectors_pinecone import PineconeVectorIndex
+from lookalike.adapters.vectors_pinecone_options import PineconeOptions
+from lookalike.adapters.vectors_pinecone_provision import PineconeProvisioner
 from lookalike.domain.filter_terms import FilterTerms, terms_of
 from lookalike.domain.filters import NUMBER_FIELDS, Filter, OneOf
 from lookalike.domain.hits import Selection
@@ -23,6 +26,7 @@ from lookalike.domain.images import (
     image_id,
 )
 from tests.filter_cases import LABELS, LICENCES, SITES, objects
+from tests.pinecone_server import KEY, PineconeServer
 from tests.real_services import need
 
 NONE = np.zeros(0, np.int64)
@@ -108,7 +112,35 @@ class MilvusBackEnd(ServerBackEnd):
             self.options = None
 
 
+class PineconeBackEnd(ServerBackEnd):
+    """A namespace of its own for each test, on the tests' own server: it is no live service."""
+
+    def __init__(self):
+        super().__init__("pinecone")
+        self.server = None
+
+    def begin(self):
+        if self.server is None:
+            self.server = PineconeServer()
+        self.options = pinecone_options(self.server)
+        PineconeProvisioner(self.options, dim=DIM).prepare()
+
+    def connect(self):
+        return PineconeVectorIndex.open(self.options, dim=DIM)
+
+    def end(self):
+        self.close()
+        if self.server is not None:
+            self.server.close()
+            self.server = None
+
+
 _numbers = itertools.count()
+
+
+def pinecone_options(server, **settings):
+    url = f"pinecone://pictures/n{next(_numbers)}"
+    return PineconeOptions.from_url(url, api_key=KEY, control_host=server.url, **settings)
 
 
 def milvus_options(name, **settings):

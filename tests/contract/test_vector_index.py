@@ -16,7 +16,14 @@ from lookalike.domain.filter_terms import FilterTerms, clauses_of, meets
 from lookalike.domain.filters import Filter, HasObject
 from lookalike.domain.hits import NO_ROW, Selection
 from tests.filter_cases import FILTERS
-from tests.vector_servers import DIM, NO_NUMBERS, NONE, MilvusBackEnd, described_population
+from tests.vector_servers import (
+    DIM,
+    NO_NUMBERS,
+    NONE,
+    MilvusBackEnd,
+    PineconeBackEnd,
+    described_population,
+)
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,7 @@ BACK_ENDS = {
 }
 
 
-SERVERS = {"milvus": MilvusBackEnd()}
+SERVERS = {"milvus": MilvusBackEnd(), "pinecone": PineconeBackEnd()}
 """Back ends that compile filters themselves: the tests say a mask as a filter on sites."""
 
 MARKS = {"milvus": pytest.mark.service}
