@@ -68,7 +68,7 @@ class ClusterWriter:
         sources = [*((one.facts.id, one.source) for one in batch.images), *batch.merged]
         uris = [source.uri for _, source in sources]
         moved_from = self._images_of([*uris, *batch.vanished, *batch.forgotten])
-        seq = self._stores.catalog.commit(
+        self._stores.catalog.commit(
             Batch(
                 images=[one.at(hashed_row(one.facts.id), self._models) for one in batch.images],
                 sources=[(image, _unfinished(source)) for image, source in sources],
@@ -79,7 +79,7 @@ class ClusterWriter:
         )
         touched = {image for image, _ in sources} | moved_from
         vectors = {one.facts.id: one.vector for one in batch.images}
-        derived = self.derive(touched, seq=seq, vectors=vectors)
+        derived = self.derive(touched, vectors=vectors)
         finished = [(image, source) for image, source in sources if image not in derived.lost]
         if finished:
             self._stores.catalog.commit(Batch(sources=finished))
@@ -88,7 +88,6 @@ class ClusterWriter:
         self,
         images: Iterable[ImageId],
         *,
-        seq: int,
         vectors: Mapping[ImageId, FloatMatrix] | None = None,
     ) -> Derived:
         """Bring vectors and words of some images to what the catalog says of them.
@@ -112,7 +111,7 @@ class ClusterWriter:
         stores.texts.add([replace(document_of(one), terms=terms_of(one)) for one in records])
         if gone:
             self._hide(np.asarray(gone, dtype=np.int64))
-        stores.texts.commit(seq)
+        self.flush()
         return Derived(added, int(np.count_nonzero(~had_text)), len(gone), lost)
 
     def remove(self, ids: Sequence[ImageId], *, is_blocked: bool) -> int:
@@ -127,8 +126,12 @@ class ClusterWriter:
         return len(removed)
 
     def flush(self) -> None:
-        """Make everything acknowledged searchable by words too."""
-        self._stores.texts.commit(self._stores.texts.seq)
+        """Make everything acknowledged searchable by words too.
+
+        No seq is remembered: nothing follows the catalog's log here, and a marker that changes
+        with every batch would leave a removed document each time.
+        """
+        self._stores.texts.commit(0)
 
     def optimize(self) -> None:
         """Let the vector and the text index put their house in order."""

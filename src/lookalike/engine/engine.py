@@ -318,7 +318,7 @@ class Engine:
             ann_recall_at_10=vectors.ann_recall_at_10,
             bytes=self._parts.bytes_used(),
             seq=state.seq,
-            is_up_to_date=not waiting if log else self._stores.texts.seq >= state.seq,
+            is_up_to_date=not waiting and self._has_every_word(state.seq),
             waiting=waiting,
         )
 
@@ -338,10 +338,13 @@ class Engine:
                 self._pool = None
         self._stores.close()
 
+    def _has_every_word(self, seq: int) -> bool:
+        """Tell whether the text index follows the log so far; a cluster's follows no log."""
+        return not self._stores.is_dense or self._stores.texts.seq >= seq
+
     def _mend(self) -> None:
         """Complete the text index that a stopped writer left behind, unless one is at work."""
-        stores = self._stores
-        if not stores.is_dense or stores.texts.seq >= stores.catalog.state().seq:
+        if self._has_every_word(self._stores.catalog.state().seq):
             return
         try:
             self._open_writer(wait_s=0.0).close()

@@ -65,7 +65,7 @@ def repair(
     lost: list[ImageId] = []
     chunks = _everything(stores) if after is None else _changed(stores, after)
     for chunk in chunks:
-        derived = writer.derive(chunk, seq=stores.texts.seq)
+        derived = writer.derive(chunk)
         images += len(chunk)
         vectors += derived.vectors
         texts += derived.texts
