@@ -18,14 +18,16 @@ KEYS = {"LOOKALIKE_BLOBS_ACCESS_KEY": "test", "LOOKALIKE_BLOBS_SECRET_KEY": "tes
 """What the S3 server of `make services` takes."""
 
 
-def write_config(folder, *, encoder=None, text="elasticsearch", **tables):
+def write_config(folder, *, encoder=None, text_server="elasticsearch", **tables):
     """Write a `lookalike.toml` whose places no other test has; extra lines come by table."""
-    urls = {name: need(name) for name in SERVERS if name != "elasticsearch"} | {"text": need(text)}
+    urls = {name: need(name) for name in SERVERS if name != "elasticsearch"} | {
+        "text": need(text_server)
+    }
     name = f"t{secrets.token_hex(5)}"
     usual = {
         "catalog": f'url = "{urls["cassandra"]}/{name}"',
         "text": f'url = "{urls["text"]}/{name}"\nrefresh = "true"',
-        "vectors": f'url = "{urls["milvus"]}/{name}"\nconsistency = "Strong"',
+        "vectors": f'url = "{urls["milvus"]}/{name}"',
         "blobs": f'url = "s3://{name}"\nendpoint = "{urls["s3"]}"\nis_http_allowed = true',
         "log": f'url = "{urls["kafka"]}/{name}"\npartitions = 3',
     }
