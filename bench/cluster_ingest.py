@@ -93,7 +93,8 @@ def in_turn(pictures: Path, count: int, work: Path) -> list[dict[str, Any]]:
         lines.append(found | {"load": os.getloadavg()[0]})
         servers = sum(found["servers_cpu_ms"].values())
         print(
-            f"{way.name:20} {way.processes} × {way.threads}: {found['steady_per_s'] or 0:5.1f} a second "
+            f"{way.name:20} {way.processes} × {way.threads}: "
+            f"{found['steady_per_s'] or 0:5.1f} a second "
             f"({found['whole_per_s']:5.1f} with the start), first after {found['first_s']:4.1f} s; "
             f"cpu {found['cpu_ms']:.1f} + {servers:.1f} ms; shares {found.get('shares', '–')}; "
             f"load {os.getloadavg()[0]:.1f}",

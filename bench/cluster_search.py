@@ -53,8 +53,8 @@ def plans(options: Any) -> tuple[list[Plan], list[Ask]]:
     warming += [search.by_picture(picture) for picture in ask.pictures(15)]
     warming += [search.by_words(words, min_width=9000) for words in ask.words(10)]
     made: list[Plan] = []
-    for clients in (1, 4):
-        words, pictures = ask.words(count * clients), ask.pictures(count * clients // 2)
+    for clients, times in ((1, 1), (4, 2)):
+        words, pictures = ask.words(count * times), ask.pictures(count * times // 2)
         made.append(Plan("words", clients, [search.by_words(one) for one in words]))
         made.append(Plan("picture", clients, [search.by_picture(one) for one in pictures]))
     for share, width in FILTERS.items():

@@ -4,8 +4,8 @@
 
 Without options everything is made from the sample photographs and made sentences, in about a
 quarter of an hour on two cores; the cluster, where its servers run (`make services`), takes as
-long again. The load of the machine stands in each file: figures from a busy
-machine are worth little, and `--wait` waits (up to ten minutes a program) until it is quiet.
+long again. The load of the machine stands in each file: figures from a busy machine are worth
+little, and `--wait` waits (up to ten minutes a program) until it is quiet.
 """
 
 from __future__ import annotations
