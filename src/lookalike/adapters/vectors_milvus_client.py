@@ -148,6 +148,8 @@ def translated(name: str, error: Exception) -> BackendError:
     codes = {code, getattr(error, "compatible_code", 0)}
     said = " ".join(str(getattr(error, "message", error)).split())[:300]
     words = said.lower()
+    if "fail connecting" in words:
+        return _of_status(name, "UNAVAILABLE")
     if code == 9 or codes & _FULL or "quota exhausted" in words:
         return BackendFullError(
             name, f"it has no room left: {said}", hint="give Milvus more memory or disk"

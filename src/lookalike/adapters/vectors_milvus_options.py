@@ -37,9 +37,9 @@ class MilvusOptions:
 
     `index_type`, `nlist`, `pq_m` (0: a fitting divisor of the dimension), `pq_bits` and `hnsw_m`
     shape an index when it is made. `nprobe` and `text_nprobe` are the cells probed in each segment
-    for pictures and for words; HNSW takes `ef` instead. `refine` candidates for each hit asked
-    for, `least_refine` at least, are scored anew with the vectors themselves. A filter that lets
-    `exact_rows` rows or fewer through is answered exactly.
+    for pictures and for words; HNSW takes `ef` instead. Of IVF_PQ, `refine` candidates for each
+    hit asked for, `least_refine` at least, are scored anew with the vectors themselves. A filter
+    that lets `exact_rows` rows or fewer through is answered exactly.
 
     `consistency` is how new the data of a search must be; a process always sees its own writes.
     """
@@ -60,7 +60,7 @@ class MilvusOptions:
     pq_bits: int = 8
     hnsw_m: int = 16
     ef: int = 400
-    refine: float = 1.2
+    refine: float = 2.0
     least_refine: int = 100
     exact_rows: int = 1000
     consistency: Consistency = "Bounded"

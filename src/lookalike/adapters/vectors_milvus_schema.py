@@ -50,6 +50,13 @@ class MilvusIndex:
         """Whether the scores it gives are those of the vectors themselves, not of codes."""
         return self.kind in {"IVF_FLAT", "HNSW", "SCANN"}
 
+    def candidates(self, k: int, options: MilvusOptions) -> int:
+        """Return how many candidates to ask for, so that the best k are among them."""
+        if self.kind == "IVF_PQ":
+            return max(k + 1, int(k * options.refine), options.least_refine)
+        # Scores of one byte a number are off by a thousandth, exact ones not at all.
+        return k + (max(10, k // 10) if self.kind == "IVF_SQ8" else 1)
+
     def search_params(self, options: MilvusOptions, *, nprobe: int, limit: int) -> dict[str, int]:
         """Return what a search tells the index; no more cells than there are."""
         if self.kind == "HNSW":

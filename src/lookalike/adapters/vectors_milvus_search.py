@@ -69,9 +69,7 @@ class MilvusSearch:
         options = self._link.options
         expression = expression_of(clauses) if clauses else ""
         wanted = k
-        limit = max(k + 1, options.least_refine)
-        if not self._index.is_exact:
-            limit = max(limit, int(k * options.refine))
+        limit = self._index.candidates(k, options)
         if expression:
             passing = self.count(expression)
             if not passing:
@@ -137,8 +135,7 @@ class MilvusSearch:
         for begin in range(0, len(queries), step):
             part = queries[begin : begin + step]
             for query, hits in zip(part, self._ask(part, plan), strict=True):
-                rows = np.fromiter((hit["id"] for hit in hits), np.int64, len(hits))
-                found.append((rows, self._scores(query, hits)))
+                found.append((np.asarray(hits.ids, np.int64), self._scores(query, hits)))
         return found
 
     def _ask(self, queries: FloatMatrix, plan: _Plan) -> Any:
@@ -155,10 +152,22 @@ class MilvusSearch:
         )
 
     def _scores(self, query: FloatMatrix, hits: Any) -> FloatMatrix:
-        if self._index.is_exact or not hits:
-            return np.fromiter((hit["distance"] for hit in hits), np.float32, len(hits))
-        vectors = np.asarray([hit["entity"][VECTOR] for hit in hits], np.float32)
-        return exact_scores(vectors, query)
+        if self._index.is_exact or not hits.ids:
+            return np.asarray(hits.distances, np.float32)
+        return exact_scores(_vectors_of(hits, self._dim), query)
+
+
+def _vectors_of(hits: Any, dim: int) -> FloatMatrix:
+    """Return the `(n, dim)` vectors of one query's hits.
+
+    Reading them hit by hit through the client takes 40 ms for 240 vectors of 896 numbers. In the
+    message they stand one after the other as packed floats, behind a tag and a length.
+    """
+    field = next(one for one in hits.lazy_field_data if one.field_name == VECTOR)
+    floats = field.vectors.float_vector
+    data = np.frombuffer(floats.SerializeToString()[-4 * len(floats.data) :], "<f4")
+    begin = hits.start * dim
+    return data[begin : begin + len(hits.ids) * dim].reshape(-1, dim)
 
 
 def read_entities(

@@ -172,6 +172,7 @@ class RefusedError(Exception):
         (11, "disk limit", BackendFullError),
         (8, "request is rejected by limiter", BackendTimeoutError),
         (1, "service not ready", BackendTimeoutError),
+        (2, "Fail connecting to server on h:1", BackendUnreachableError),
         (1400, "unauthenticated", BackendAuthError),
         (1401, "permission deny", BackendAuthError),
         (65535, "cannot parse expression", BackendError),
