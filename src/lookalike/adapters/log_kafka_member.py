@@ -239,8 +239,8 @@ class GroupMember:
 
     def _assigned(self, consumer: Any, partitions: Sequence[Any]) -> None:
         consumer.incremental_assign(partitions)
-        if self._is_paused:
-            consumer.pause(partitions)
+        # A pause outlives the loss of its partition, and ends only by name.
+        (consumer.pause if self._is_paused else consumer.resume)(partitions)
         with self._state:
             for partition in partitions:
                 self._offsets[partition.partition] = Offsets()
