@@ -158,7 +158,7 @@ class MilvusVectorIndex:
         return self._search.search(
             queries,
             k=k,
-            clauses=clauses_of(selection.filter) if selection else (),
+            clauses=clauses_of(selection.filter) if selection and selection.filter else None,
             nprobe=options.text_nprobe if query_kind == "text" else options.nprobe,
         )
 
@@ -255,7 +255,7 @@ class MilvusVectorIndex:
         """Return the overlap of the ten best with those of a search through every cell."""
         if not len(queries):
             return 1.0
-        widest = self._search.search(queries, k=200, clauses=(), nprobe=1 << 14)
+        widest = self._search.search(queries, k=200, clauses=None, nprobe=1 << 14)
         return overlap_at_10(self.search(queries, k=10, query_kind=kind), widest)
 
     def _wait_indexed(self, deadline: float) -> None:

@@ -63,11 +63,14 @@ class MilvusSearch:
         self.widened = 0
 
     def search(
-        self, queries: FloatMatrix, *, k: int, clauses: tuple[Clause, ...], nprobe: int
+        self, queries: FloatMatrix, *, k: int, clauses: tuple[Clause, ...] | None, nprobe: int
     ) -> RowHits:
-        """Return the best k rows of each `(n, dim)` query among those that meet the clauses."""
+        """Return the best k rows of each `(n, dim)` query among those that meet the clauses.
+
+        None is no filter; no clauses are one that every row with terms passes.
+        """
         options = self._link.options
-        expression = expression_of(clauses) if clauses else ""
+        expression = "" if clauses is None else expression_of(clauses)
         wanted = k
         limit = self._index.candidates(k, options)
         if expression:

@@ -178,8 +178,9 @@ class PineconeVectorIndex:
             raise UsageError(f"k is {k}", hint="ask for one hit or more")
         if k == 0:
             return stacked([(np.zeros(0, np.int64), np.zeros(0, np.float32))] * len(queries), 0)
-        clauses = clauses_of(selection.filter) if selection else ()
-        filter_ = query_filter_of(clauses) if clauses else None
+        filter_ = None
+        if selection and selection.filter:
+            filter_ = query_filter_of(clauses_of(selection.filter))
         with self._lock:
             hidden = frozenset(self._recent(self._removed))
         return stacked([self._best(query, k, filter_, hidden) for query in queries], k)

@@ -62,6 +62,12 @@ def index(options):
     index.close()
 
 
+@pytest.fixture
+def quick_retries(monkeypatch):
+    """Let the client try again at once."""
+    monkeypatch.setattr("pinecone._internal.http_client._retry_sleep", lambda _seconds: None)
+
+
 def unit(count, seed=0, dim=DIM):
     vectors = np.random.default_rng(seed).standard_normal((count, dim)).astype(np.float32)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -212,7 +218,7 @@ def test_a_search_does_not_wait_for_ever(server, options):
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_passing_faults_are_tried_again(server, index, status):
+def test_passing_faults_are_tried_again(server, index, status, quick_retries):
     server.project.faults = [(status, {})] * 2
     index.add(np.arange(3), unit(3))
     server.project.faults = [(status, {})] * 2
@@ -232,7 +238,7 @@ def test_passing_faults_are_tried_again(server, index, status):
         (500, BackendTimeoutError),
     ],
 )
-def test_lasting_faults_become_our_errors(server, index, status, expected):
+def test_lasting_faults_become_our_errors(server, index, status, expected, quick_retries):
     server.project.faults = [(status, {})] * 20
     with pytest.raises(expected, match=URL) as caught:
         index.search(unit(1), k=1)
@@ -256,7 +262,7 @@ def test_a_slow_service_and_one_that_says_wait_time_out(server, options):
     index.close()
 
 
-def test_nothing_there_is_told_within_the_deadline():
+def test_nothing_there_is_told_within_the_deadline(quick_retries):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
