@@ -4,6 +4,7 @@ import ipaddress
 import os
 import shutil
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,14 @@ def tiny_bundle(tmp_path_factory):
     from tests.tiny_bundle import make_bundle
 
     return make_bundle(tmp_path_factory.mktemp("bundles") / "tiny")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tidied_servers():
+    """Leave nothing of this run's clusters on the servers."""
+    yield
+    if "tests.real_cluster" in sys.modules:
+        sys.modules["tests.real_cluster"].tidy()
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import sys
 from contextlib import contextmanager
 
 from lookalike.settings import Settings
@@ -18,12 +19,25 @@ KEYS = {"LOOKALIKE_BLOBS_ACCESS_KEY": "test", "LOOKALIKE_BLOBS_SECRET_KEY": "tes
 """What the S3 server of `make services` takes."""
 
 
+_MADE = []
+
+
+def tidy():
+    """Remove every place that a configuration of this run named."""
+    from services.tidying import drop
+
+    while _MADE:
+        for left in drop(_MADE.pop()):
+            sys.stderr.write(f"{left}\n")
+
+
 def write_config(folder, *, encoder=None, text_server="elasticsearch", **tables):
     """Write a `lookalike.toml` whose places no other test has; extra lines come by table."""
     urls = {name: need(name) for name in SERVERS if name != "elasticsearch"} | {
         "text": need(text_server)
     }
     name = f"t{secrets.token_hex(5)}"
+    _MADE.append(name)
     usual = {
         "catalog": f'url = "{urls["cassandra"]}/{name}"',
         "text": f'url = "{urls["text"]}/{name}"\nrefresh = "true"',
