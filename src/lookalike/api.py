@@ -219,12 +219,19 @@ class Index:
 def open(  # noqa: A001 - lookalike.open reads as it should
     folder: str | os.PathLike[str], *, create: bool = False, encoder: str | None = None
 ) -> Index:
-    """Open an index folder; with `create`, make it when there is none.
+    """Open an index folder, or a cluster by its `lookalike.toml`.
+
+    With `create`, a folder's index is made when there is none.
 
     Raises:
         LookalikeError: it cannot be opened; the error's `hint` says what to do.
     """
-    return Index(open_index(folder, OpenOptions(encoder=encoder, is_creating=create)))
+    options = OpenOptions(encoder=encoder, is_creating=create)
+    if os.fspath(folder).endswith(".toml"):
+        from lookalike.wiring.cluster import open_cluster
+
+        return Index(open_cluster(folder, options))
+    return Index(open_index(folder, options))
 
 
 def _texts(filters: Mapping[str, str | float | bool]) -> dict[str, str]:

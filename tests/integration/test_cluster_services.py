@@ -11,6 +11,7 @@ import pytest
 
 from lookalike.domain.errors import BackendMissingError, EncoderMismatchError
 from lookalike.domain.images import image_id
+from lookalike.wiring.cluster_checks import check_cluster
 from lookalike.wiring.manifest import SpaceEntry
 from tests import real_cluster
 from tests.toy import DIM
@@ -181,6 +182,8 @@ def test_a_killed_worker_loses_nothing(program, tmp_path):
     assert (again["added"], again["known"]) == (0, 40)
     mended = program.json("doctor", "--repair")["repair"]
     assert mended["lost"] == 0
+    assert program.json("optimize", "--rebuild-words")["images"] >= 40
+    assert program.json("search", "purple", "-k", "3")["hits"]
 
 
 def program_rows(program, folder):
@@ -211,15 +214,43 @@ def test_what_is_missing_or_foreign_is_said(tmp_path):
         real_cluster.make(config, SpaceEntry("other", DIM + 1))
 
 
-def test_doctor_names_each_back_end_that_is_away(tmp_path):
+def test_doctor_names_each_back_end_that_is_away(tmp_path, monkeypatch):
+    for name, value in real_cluster.KEYS.items():
+        monkeypatch.setenv(name, value)
     config = real_cluster.write_config(tmp_path)
     real_cluster.make(config)
     text = config.read_text(encoding="utf-8")
     for scheme in ("cassandra", "elasticsearch", "milvus", "kafka"):
         port = text.partition(f"{scheme}://127.0.0.1:")[2].partition("/")[0]
         config.write_text(text.replace(f":{port}/", ":9/"), encoding="utf-8")
-        checks = Program(config).json("doctor", code=3)["checks"]
-        wrong = [one for one in checks if one["state"] == "error"]
+        wrong = [one for one in check_cluster(config) if one.state == "error"]
         assert wrong
-        assert any(f"{scheme}://127.0.0.1:9" in one["detail"] for one in wrong)
-        assert all(one["remedy"] for one in wrong)
+        assert any(f"{scheme}://127.0.0.1:9" in one.detail for one in wrong)
+        assert all(one.remedy for one in wrong)
+
+
+def test_thumbnails_come_by_signed_address_where_that_is_asked(tmp_path):
+    import urllib.request
+
+    from starlette.testclient import TestClient
+
+    from lookalike.domain.images import Source
+    from lookalike.ports.source import SourceItem
+    from lookalike.server.app import create_app
+    from lookalike.server.options import ServerSettings
+    from tests.toy import picture
+
+    config = real_cluster.write_config(tmp_path)
+    real_cluster.make(config)
+    with real_cluster.opened(config) as engine:
+        data = picture()
+        engine.add([SourceItem(Source("upload:a"), "data", data=data)])
+        app = create_app(engine, fetcher=None, settings=ServerSettings())
+        with TestClient(app, base_url="http://127.0.0.1", follow_redirects=False) as client:
+            place = f"/v1/images/{image_id(data)}/thumbnail"
+            whole = client.get(place)
+            moved = client.get(place, params={"redirect": "true"})
+            assert moved.status_code == 307
+            with urllib.request.urlopen(moved.headers["location"], timeout=10) as answer:
+                assert answer.read() == whole.content
+            assert client.get(f"/v1/images/{'0' * 32}/thumbnail?redirect=true").status_code == 404

@@ -89,7 +89,7 @@ def index_settings(options: ElasticsearchOptions) -> dict[str, Any]:
         "number_of_replicas": options.replicas,
         "refresh_interval": intervals.get(options.refresh, options.refresh),
         "codec": "best_compression",
-        "merge.policy.expunge_deletes_allowed": "0",
+        "merge": {"policy": {"expunge_deletes_allowed": "0"}},
     }
 
 

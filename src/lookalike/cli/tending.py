@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from lookalike.cli import options as opt
-from lookalike.cli.opening import open_engine
+from lookalike.cli.opening import config_file, open_engine
 from lookalike.cli.output import pairs, print_json, shown, size_text
 from lookalike.domain.errors import UsageError
 
@@ -91,9 +91,25 @@ def status(
 
 
 def optimize(
-    index: opt.IndexDir = None, config: opt.Config = None, is_json: opt.Json = False
+    index: opt.IndexDir = None,
+    config: opt.Config = None,
+    rebuild_words: Annotated[
+        bool,
+        typer.Option(
+            "--rebuild-words", help="With a cluster: make its text index anew, and switch to it."
+        ),
+    ] = False,
+    is_json: opt.Json = False,
 ) -> None:
     """Seal, merge and tune the index now rather than bit by bit."""
+    if rebuild_words:
+        cluster = config_file(index, config)
+        if cluster is None:
+            raise UsageError("--rebuild-words is for a cluster", hint="name it with --config")
+        from lookalike.wiring.cluster_checks import rebuild_words as rebuild
+
+        count = rebuild(cluster)["images"]
+        typer.echo(f"rebuilt the words of {count} images", err=True)
     with open_engine(index, config) as engine:
         engine.optimize()
         state = engine.status().to_json()

@@ -199,6 +199,12 @@ class Engine:
             raise NotFoundError(f"no thumbnail of {image} in this index")
         return data
 
+    def thumbnail_url(self, image: ImageId, *, expires_s: float) -> str | None:
+        """Return a signed address of an image's thumbnail, where the blob store gives any."""
+        if not self.has(image):
+            raise NotFoundError(f"no image {image} in this index")
+        return self._stores.blobs.signed_url(thumbnail_key(image), expires_s=expires_s)
+
     def original(self, image: ImageId) -> tuple[bytes, str]:
         """Return the bytes of the image's own file and their media type, if it is at hand."""
         return read_original(self._stores, self.record(image), self._limits().max_bytes)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Depends, Path, Request
 from fastapi import Query as Parameter
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, RedirectResponse, Response
 
 from lookalike.domain import reasons
 from lookalike.domain.answers import hit_json, record_json
@@ -49,6 +49,7 @@ Reference = Annotated[
         examples=["3f1c9a0e5b7d42c6a8e1f0937b6d5c24"],
     ),
 ]
+_SIGNED_S: Final = 3600
 _FOREVER: Final = "private, max-age=31536000, immutable"
 
 
@@ -105,13 +106,26 @@ async def get_record(id: Reference, context: Shared) -> Response:
     responses={
         200: {"content": {"image/webp": {}, "image/jpeg": {}}},
         304: {"description": "The caller has it already."},
+        307: {"description": "It is at a signed address of the object store."},
         **errors(404),
     },
     summary="A small picture of an image",
 )
-async def get_thumbnail(id: Reference, request: Request, context: Shared) -> Response:
+async def get_thumbnail(
+    id: Reference,
+    request: Request,
+    context: Shared,
+    redirect: Annotated[
+        bool, Parameter(description="Answer with a signed address of the object store, if it can.")
+    ] = False,
+) -> Response:
     """Return the thumbnail, which never changes under its id."""
     image = _full_id(id)
+    if redirect:
+        url = await context.call(context.engine.thumbnail_url, image, expires_s=_SIGNED_S)
+        if url is not None:
+            headers = {"cache-control": f"private, max-age={_SIGNED_S // 2}"}
+            return RedirectResponse(url, status_code=307, headers=headers)
     data = await context.call(context.engine.thumbnail, image)
     headers = {"etag": f'"{image}"', "cache-control": _FOREVER}
     if headers["etag"] in request.headers.get("if-none-match", ""):

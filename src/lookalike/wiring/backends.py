@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from lookalike.adapters.blobs_options import BlobOptions
     from lookalike.adapters.catalog_cassandra import CassandraCatalog
+    from lookalike.adapters.text_elasticsearch_rebuild import ElasticsearchRebuild
     from lookalike.adapters.text_elasticsearch_server import SearchServer
     from lookalike.ports.blobs import BlobStore
     from lookalike.ports.filters import FilterIndex
@@ -61,6 +62,14 @@ class Backends:
         texts = self._once("texts", partial(ElasticsearchTextIndex.open, server))
         filters = self._once("filters", partial(ElasticsearchFilterIndex.open, server))
         return texts, filters
+
+    def begin_rebuild(self) -> ElasticsearchRebuild:
+        """Return a text index that is made beside the old one; a left-over of one is dropped."""
+        from lookalike.adapters.text_elasticsearch_rebuild import ElasticsearchRebuild
+
+        server = self._search_server()
+        ElasticsearchRebuild.abandon(server)
+        return ElasticsearchRebuild.begin(server)
 
     def vectors(self, dim: int) -> VectorIndex:
         """Return the vector index."""

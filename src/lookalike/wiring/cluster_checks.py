@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from lookalike.domain.errors import LookalikeError
+from lookalike.domain.filter_terms import terms_of
 from lookalike.domain.filters import parse_date
 from lookalike.domain.findings import Finding
 from lookalike.domain.queries import Query, TextPart
+from lookalike.engine.documents import document_of
 from lookalike.engine.repair import repair
 from lookalike.engine.vector_blobs import vector_key
 from lookalike.engine.writer import thumbnail_key
+from lookalike.ports.text import TextDocument
 from lookalike.settings import load_settings
 from lookalike.settings.cluster import load_cluster
 from lookalike.wiring.backends import Backends
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
     from lookalike.settings.cluster import ClusterConfig
 
 SAMPLE: Final = 100
+REBUILD_CHUNK: Final = 1000
 MICROSECONDS: Final = 1_000_000
 
 
@@ -77,6 +82,34 @@ def repair_cluster(
                 backends.catalog().recount()  # logs what interrupted commits may have changed
             report = repair(engine.stores, after=after, on_progress=on_progress)
     return report.to_json()
+
+
+def rebuild_words(
+    path: str | os.PathLike[str], *, on_progress: Callable[[int], None] | None = None
+) -> dict[str, object]:
+    """Make the text index anew from the catalog beside the old one, and switch in one step.
+
+    Searches and writes go on meanwhile. What an earlier rebuild left behind is dropped first.
+
+    Raises:
+        BackendError: a back end cannot be used; the old index then still answers.
+    """
+    backends = Backends(load_cluster(path))
+    with ExitStack() as opened:
+        opened.callback(backends.close)
+        rebuild = backends.begin_rebuild()
+        count, chunk = 0, list[TextDocument]()
+        for record in backends.catalog().all_records():
+            chunk.append(replace(document_of(record), terms=terms_of(record)))
+            count += 1
+            if len(chunk) >= REBUILD_CHUNK:
+                rebuild.texts.add(chunk)
+                chunk = []
+                if on_progress is not None:
+                    on_progress(count)
+        rebuild.texts.add(chunk)
+        rebuild.drop(rebuild.switch())
+    return {"images": count}
 
 
 def _check_backend(backends: Backends, port: str, dim: int) -> Iterator[Finding]:
