@@ -111,7 +111,7 @@ class ClusterWriter:
         stores.texts.add([replace(document_of(one), terms=terms_of(one)) for one in records])
         if gone:
             self._hide(np.asarray(gone, dtype=np.int64))
-        self.flush()
+        self._commit_words()
         return Derived(added, int(np.count_nonzero(~had_text)), len(gone), lost)
 
     def remove(self, ids: Sequence[ImageId], *, is_blocked: bool) -> int:
@@ -119,28 +119,30 @@ class ClusterWriter:
         removed = self._stores.catalog.remove(ids, is_blocked=is_blocked)
         if ids:  # all of them: an earlier try may have come no further than the catalog
             self._hide(np.asarray([hashed_row(image) for image in ids], dtype=np.int64))
-            self.flush()
+            self._commit_words()
             self._stores.blobs.delete_many(
                 [key for image in ids for key in blob_keys(self._stores.space, image)]
             )
         return len(removed)
 
     def flush(self) -> None:
-        """Make everything acknowledged searchable by words too.
-
-        No seq is remembered: nothing follows the catalog's log here, and a marker that changes
-        with every batch would leave a removed document each time.
-        """
-        self._stores.texts.commit(0)
+        """Do nothing: what a write acknowledged is searchable already."""
 
     def optimize(self) -> None:
         """Let the vector and the text index put their house in order."""
-        self.flush()
         self._stores.vectors.optimize()
         self._stores.texts.optimize()
 
     def close(self) -> None:
         """Do nothing: the stores belong to the engine."""
+
+    def _commit_words(self) -> None:
+        """Show the words written so far.
+
+        No seq is remembered: nothing follows the catalog's log here, and a marker that changes
+        with every batch would leave a removed document each time.
+        """
+        self._stores.texts.commit(0)
 
     def _put_blobs(self, images: Sequence[PreparedImage]) -> None:
         blobs = {thumbnail_key(one.facts.id): one.thumbnail for one in images}

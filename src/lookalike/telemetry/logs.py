@@ -53,7 +53,11 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure_logs(stream: TextIO | None = None) -> None:
-    """Send every log of a command that runs for long to standard error, a JSON object a line."""
+    """Send the logs of a command that runs for long to standard error, a JSON object a line.
+
+    Other libraries are heard from a warning on: their clients tell of every call.
+    """
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter())
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.getLogger("lookalike").setLevel(logging.INFO)

@@ -114,12 +114,9 @@ def rebuild_words(
 
 def _check_backend(backends: Backends, port: str, dim: int) -> Iterator[Finding]:
     try:
-        found = backends.provisioner(port, dim).check()
+        yield from backends.provisioner(port, dim).check()
     except LookalikeError as error:  # a missing extra, or a wrong setting
         yield Finding(port, "error", error.message, error.hint)
-        return
-    for one in found:
-        yield Finding(f"{port}: {one.name}", one.state, one.detail, one.remedy)
 
 
 def _check_index(engine: Engine, config: ClusterConfig) -> Iterator[Finding]:
