@@ -324,7 +324,7 @@ class Engine:
             ann_recall_at_10=vectors.ann_recall_at_10,
             bytes=self._parts.bytes_used(),
             seq=state.seq,
-            is_up_to_date=not waiting and self._has_every_word(state.seq),
+            is_up_to_date=not waiting and self._has_every_word(),
             waiting=waiting,
         )
 
@@ -344,13 +344,14 @@ class Engine:
                 self._pool = None
         self._stores.close()
 
-    def _has_every_word(self, seq: int) -> bool:
-        """Tell whether the text index follows the log so far; a cluster's follows no log."""
-        return not self._stores.is_dense or self._stores.texts.seq >= seq
+    def _has_every_word(self) -> bool:
+        """Tell whether the text index has followed the log to its end; a cluster's follows none."""
+        stores = self._stores
+        return not stores.is_dense or stores.texts.seq >= stores.catalog.state().seq
 
     def _mend(self) -> None:
         """Complete the text index that a stopped writer left behind, unless one is at work."""
-        if self._has_every_word(self._stores.catalog.state().seq):
+        if self._has_every_word():
             return
         try:
             self._open_writer(wait_s=0.0).close()
