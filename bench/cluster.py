@@ -4,9 +4,9 @@
     python bench/cluster.py [--sizes 1000 10000] [--ingest 600] [--queries 200]
 
 One index of ready vectors with two captions each is exported and imported into a cluster; both
-are served, and the same queries asked of both. The same photographs go into a folder, into a
-cluster at once, and through its log by one and two workers. Last, published pictures are looked
-for until they are found. All servers and all processes of Lookalike share the machine.
+are served, and each kind of query is asked of one and then of the other. The same photographs go
+into a folder, into a cluster at once, and through its log by one and two workers. Last, published
+pictures are looked for until they are found. The servers share the machine with Lookalike.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def compare(options: Any, size: int, work: Path) -> tuple[list[dict[str, Any]], 
     with places.new_place(work) as place:
         moved = cluster_search.move(index, place, work)
         print(f"moved: {moved}", flush=True)
-        lines = cluster_search.measure(index, "embedded", asked, warming)
-        lines += cluster_search.measure(place.config, "cluster", asked, warming)
+        served = {"embedded": index, "cluster": place.config}
+        lines = cluster_search.measure(served, asked, warming)
     for line in lines:
         line["images"] = size
     return lines, moved

@@ -5,7 +5,8 @@ from __future__ import annotations
 import http.client
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -73,37 +74,53 @@ def _listing(number: int) -> Ask:
 
 
 def measure(
-    served: Path, name: str, asked: Sequence[Plan], warming: Sequence[Ask]
+    served: Mapping[str, Path], asked: Sequence[Plan], warming: Sequence[Ask]
 ) -> list[dict[str, Any]]:
-    """Serve an index or a cluster and ask everything of it; one line for each plan."""
+    """Serve an index and a cluster, and ask each plan of one and then of the other.
+
+    So both are asked under the same load of the machine; the one that waits uses nothing.
+    """
     lines: list[dict[str, Any]] = []
-    with material.serving(served, **places.KEYS) as (address, pid):
-        for _ in range(2):
-            search.measure(address, pid, warming, 2)
+    with ExitStack() as opened:
+        servers = {
+            name: opened.enter_context(material.serving(where, **places.KEYS))
+            for name, where in served.items()
+        }
+        for address, pid in servers.values():
+            for _ in range(2):
+                search.measure(address, pid, warming, 2)
         for plan in asked:
-            recorded = [Recorded(ask) for ask in plan.asks]
-            before = places.server_cpu_s()
-            found = search.measure(address, pid, recorded, plan.clients)
-            used = places.used_since(before)
-            line = {
-                "deployment": name, "what": plan.what, "clients": plan.clients, **found,
-                "servers_cpu_ms": {of: 1e3 * s / len(recorded) for of, s in used.items()},
-                "degraded": sum(one.degraded > 0 for one in recorded),
-                "answers": [(one.ids, one.total) for one in recorded],
-            }  # fmt: skip
-            lines.append(line)
-            stages = "  ".join(f"{k} {v:.1f}" for k, v in found["stages_p50_ms"].items())
-            print(
-                f"{name:9} {plan.what:14} clients {plan.clients}: p50 {found['p50_ms']:6.1f} "
-                f"p95 {found['p95_ms']:6.1f} p99 {found['p99_ms']:6.1f} ms; "
-                f"cpu {found['cpu_ms']:.1f} + {sum(line['servers_cpu_ms'].values()):.1f} ms; "
-                f"{stages}; load {found['load']:.1f}",
-                flush=True,
-            )
-        resident = material.process_usage(pid)[1]
-    for line in lines:
-        line["server_bytes"] = resident
-    return lines
+            for name, server in servers.items():
+                lines.append({"deployment": name, **ask_all(plan, *server)})
+                print(_described(lines[-1]), flush=True)
+        resident = {name: material.process_usage(pid)[1] for name, (_, pid) in servers.items()}
+    return [line | {"server_bytes": resident[line["deployment"]]} for line in lines]
+
+
+def ask_all(plan: Plan, address: str, pid: int) -> dict[str, Any]:
+    """Ask one server for everything of a plan."""
+    recorded = [Recorded(ask) for ask in plan.asks]
+    before = places.server_cpu_s()
+    found = search.measure(address, pid, recorded, plan.clients)
+    used = places.used_since(before)
+    return {
+        "what": plan.what,
+        "clients": plan.clients,
+        **found,
+        "servers_cpu_ms": {of: 1e3 * s / len(recorded) for of, s in used.items()},
+        "degraded": sum(one.degraded > 0 for one in recorded),
+        "answers": [(one.ids, one.total) for one in recorded],
+    }
+
+
+def _described(line: dict[str, Any]) -> str:
+    stages = "  ".join(f"{k} {v:.1f}" for k, v in line["stages_p50_ms"].items())
+    return (
+        f"{line['deployment']:9} {line['what']:14} clients {line['clients']}: "
+        f"p50 {line['p50_ms']:6.1f} p95 {line['p95_ms']:6.1f} p99 {line['p99_ms']:6.1f} ms; "
+        f"cpu {line['cpu_ms']:.1f} + {sum(line['servers_cpu_ms'].values()):.1f} ms; "
+        f"{stages}; load {line['load']:.1f}"
+    )
 
 
 def overlap(one: dict[str, Any], other: dict[str, Any]) -> float | None:
@@ -152,11 +169,7 @@ def move(index: Path, place: places.Place, work: Path) -> dict[str, Any]:
 
 def wait_for_rows(place: places.Place, wanted: int, most_s: float = 30.0) -> int:
     """Wait until so many images can be found by words, and return how many can."""
-    return _wait(place.found, wanted, most_s)
-
-
-def _wait(count: Callable[[], int], wanted: int, most_s: float) -> int:
     deadline = time.monotonic() + most_s
-    while (found := count()) < wanted and time.monotonic() < deadline:
+    while (found := place.found()) < wanted and time.monotonic() < deadline:
         time.sleep(places.POLL_S)
     return found
