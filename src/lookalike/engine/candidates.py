@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 
-from lookalike.domain.errors import LookalikeError
+from lookalike.domain.errors import BackendError, LookalikeError, StoreError
 from lookalike.domain.hits import NO_ROW
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lookalike.domain.arrays import Pixels, RowArray
+    from lookalike.domain.arrays import FloatMatrix, Pixels, RowArray
     from lookalike.domain.hits import Selection
     from lookalike.domain.queries import Query
     from lookalike.engine.query_vectors import QueryEncoder, QueryVector
@@ -160,6 +160,19 @@ class Gatherer:
         if rows.shape[0] and not gathered.features:
             gathered.features = _own_scores(rows, found, matched)
 
+    def _fetched(self, rows: RowArray) -> FloatMatrix:
+        """Return the `(n, dim)` vectors of rows; NaN for one just added or removed."""
+        store = self._stores.vectors
+        try:
+            return store.fetch(rows)
+        except BackendError:
+            raise
+        except StoreError:  # some are not there: find out which, which costs another round
+            vectors = np.full((len(rows), store.dim), np.nan, dtype=np.float32)
+            is_there = store.has(rows)
+            vectors[is_there] = store.fetch(rows[is_there])
+            return vectors
+
     def _scores(
         self, query: Query, rows: RowArray, known: RowArray, scores: NDArray[np.float32]
     ) -> NDArray[np.float32]:
@@ -185,11 +198,8 @@ class Gatherer:
         is_found = found_rows[at] == rows if len(found_rows) else np.zeros(rows.shape, np.bool_)
         cosines[is_found] = found_scores[at[is_found]]
         missing = np.flatnonzero(~is_found)
-        if not self._stores.is_dense:
-            missing = missing[self._stores.vectors.has(rows[missing])]
         if missing.size:
-            vectors = self._stores.vectors.fetch(rows[missing])
-            cosines[missing] = vectors @ found.vector.vector
+            cosines[missing] = self._fetched(rows[missing]) @ found.vector.vector
         return cosines
 
 
