@@ -104,7 +104,9 @@ def failure_place(number: int, key: bytes) -> tuple[int, int]:
 def _id_calls(plan: Plan, image: ImageState, version: int, parts: set[Part]) -> Iterator[Call]:
     prefix = id_prefix(image.id)
     if image.is_live:
-        if plan.scene.rows.get(image.id) != image.row:
+        # One that comes back is put anew: who took it away may be about to drop the entry.
+        is_back = not plan.scene.images[image.row].is_live
+        if is_back or plan.scene.rows.get(image.id) != image.row:
             parts.add((IDS, prefix))
             yield Call(cql.PUT_ID, (version, image.row, prefix, image.id))
     elif plan.row_of(image.id) is None:
