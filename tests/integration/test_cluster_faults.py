@@ -32,7 +32,6 @@ STEPS = [
     ("cassandra", "catalog", "source_states", 2),
     ("cassandra", "catalog", "commit", 1),
     ("cassandra", "catalog", "records", 1),
-    ("milvus", "vectors", "has", 1),
     ("milvus", "vectors", "add", 1),
     ("elasticsearch", "texts", "add", 1),
     ("elasticsearch", "texts", "commit", 1),

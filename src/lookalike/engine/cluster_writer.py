@@ -165,8 +165,10 @@ class ClusterWriter:
             return 0, ()
         rows = np.asarray([record.row for record in records], dtype=np.int64)
         terms = [terms_of(record) for record in records]
-        is_known = stores.vectors.has(rows)
-        is_known &= np.asarray([record.id not in at_hand for record in records], dtype=np.bool_)
+        # A vector at hand is written whatever is there: asking would wait for the server's clock.
+        is_known = np.asarray([record.id not in at_hand for record in records], dtype=np.bool_)
+        if is_known.any():
+            is_known[is_known] = stores.vectors.has(rows[is_known])
         missing = [record.id for record, known in zip(records, is_known, strict=True) if not known]
         found = {image: at_hand[image] for image in missing if image in at_hand}
         found |= read_vectors(stores, [image for image in missing if image not in found])
