@@ -181,6 +181,7 @@ def test_a_path_that_is_cut_off_leaves_a_degraded_answer(proxied, tmp_path):
             time.sleep(0.3)
 
 
+@pytest.mark.outage
 @pytest.mark.parametrize("server", real_cluster.SERVERS)
 def test_a_worker_outlives_the_death_of_each_server(tmp_path, server, monkeypatch):
     monkeypatch.setattr("lookalike.engine.working.MOST_PAUSE_S", 2.0)
@@ -210,8 +211,8 @@ def test_a_worker_outlives_the_death_of_each_server(tmp_path, server, monkeypatc
             report = worker.report()
             assert report.rejected == {}
             assert other.log.lag() == 0
-            assert_whole(engine.stores, folder, 150)
-            assert engine.stores.catalog.state().images == 150
+            again(lambda: assert_whole(engine.stores, folder, 150))
+            assert again(engine.stores.catalog.recount).images == 150
             assert list(other.log.dead_letters()) == []
     finally:
         stop.set()

@@ -178,7 +178,6 @@ def record_of(
         facts=facts,
         sources=tuple(sources),
         objects=tuple(_object(one) for one in row["objects"]),
-        ocr_text=texts["ocr_text"],
         first_seen=_real(row["first_seen"]),
         last_seen=_real(row["last_seen"]),
         models={_str(name): _str(version) for name, version in row["models"]},

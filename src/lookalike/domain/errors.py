@@ -124,6 +124,12 @@ class FetchError(ImageError):
     code = "fetch"
 
 
+class OcrError(LookalikeError):
+    """Text cannot be read off pictures here: the engine is missing, fails or is too slow."""
+
+    code = "ocr"
+
+
 class SourceError(LookalikeError):
     """A source of pictures cannot be read at all."""
 

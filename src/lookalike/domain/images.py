@@ -5,18 +5,19 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import TYPE_CHECKING, Final, NewType
 
 from lookalike.domain.licences import UNKNOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 ImageId = NewType("ImageId", str)
 """First 16 bytes of the SHA-256 of an image's bytes, as 32 hex digits."""
 
 Row = NewType("Row", int)
-"""Number of an image inside one index, dense or hashed (63 bits); never leaves it."""
+"""Number of an image inside one index, dense or hashed (58 bits); never leaves it."""
 
 KINDS: Final = ("photo", "clipart", "lineart")
 """What a picture is; `animated` and `transparent` are flags beside it."""
@@ -45,12 +46,13 @@ def image_id(data: bytes) -> ImageId:
 
 
 def hashed_row(image: ImageId) -> Row:
-    """Return the row of an image in a cluster: the first 63 bits of its id.
+    """Return the row of an image in a cluster: the first 58 bits of its id.
 
-    No writer has to ask another for a number. Among n images about n² / 2^64 pairs share a row
-    (five among ten billion); the second of such a pair is refused.
+    No writer has to ask another for a number. Among n images about n² / 2^59 pairs share a row
+    (some 170 among ten billion); the second of such a pair is refused. The 5 bits that are left
+    number the regions of an image (`domain.regions`).
     """
-    return Row(int(image[:16], 16) >> 1)
+    return Row(int(image[:16], 16) >> 6)
 
 
 def is_image_id(text: str) -> bool:
@@ -73,6 +75,29 @@ class DetectedObject:
     label: str
     score: float
     box: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class OcrWord:
+    """One word read off a picture; `box` is x, y, width, height as fractions of the upright one.
+
+    Words stand in reading order; those of one line bear the same `line`.
+    """
+
+    text: str
+    score: float
+    box: tuple[float, float, float, float]
+    line: int = 0
+
+
+MOST_WORDS: Final = 2000
+"""Words kept of one picture."""
+
+
+def text_of_words(words: Sequence[OcrWord]) -> str:
+    """Return what was read, a line of text for each line of the picture."""
+    lines = groupby(words, key=lambda word: word.line)
+    return "\n".join(" ".join(word.text for word in line) for _, line in lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +149,11 @@ def merged_source(old: Source, new: Source) -> Source:
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """What is read from the pixels and the file alone, before any source is known."""
+    """What is read from the pixels and the file alone, before any source is known.
+
+    `embedded_text` is the caption that the file carries; `place` is latitude and longitude in
+    degrees (WGS 84).
+    """
 
     id: ImageId
     width: int
@@ -142,6 +171,11 @@ class ImageFacts:
     phash_quality: float = 0.0
     licence: str = "unknown"
     embedded_text: str = ""
+    embedded_title: str = ""
+    keywords: tuple[str, ...] = ()
+    creator: str = ""
+    rights: str = ""
+    place: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +186,7 @@ class ImageRecord:
     facts: ImageFacts
     sources: tuple[Source, ...] = ()
     objects: tuple[DetectedObject, ...] = ()
-    ocr_text: str = ""
+    words: tuple[OcrWord, ...] = ()
     copy_group: int | None = None
     first_seen: float = 0.0
     last_seen: float = 0.0
@@ -162,6 +196,11 @@ class ImageRecord:
     def id(self) -> ImageId:
         """The image's identity."""
         return self.facts.id
+
+    @property
+    def ocr_text(self) -> str:
+        """What was read off the picture."""
+        return text_of_words(self.words)
 
     @property
     def licences(self) -> frozenset[str]:

@@ -40,7 +40,7 @@ MEANING: Final[dict[str, str]] = {
     BLOCKED: "the picture was removed with --block and may not come back",
     BAD_RECORD: "a row of the table or archive cannot be used",
     BLOCKED_ADDRESS: "the URL leads to a private, local or otherwise refused address",
-    ROW_TAKEN: "another picture's id begins with the same 63 bits",
+    ROW_TAKEN: "another picture's id begins with the same 58 bits",
     BAD_MESSAGE: "a message of the ingest log cannot be understood",
     FETCH_FAILED: "the URL could not be fetched",
     FETCH_TIMEOUT: "fetching took longer than its bound",

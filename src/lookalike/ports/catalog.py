@@ -10,7 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.domain.arrays import RowArray
-from lookalike.domain.images import ImageFacts, ImageId, ImageRecord, Row, Source
+from lookalike.domain.images import (
+    DetectedObject,
+    ImageFacts,
+    ImageId,
+    ImageRecord,
+    OcrWord,
+    Row,
+    Source,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +27,8 @@ class CatalogState:
 
     `seq` is the last of the log: it rises with each commit that changes an image. `rows` is
     how many rows are valid in every file that is appended to, each either a live image's or
-    removed. Counts are of live images and of sources that have not vanished.
+    removed; `regions` is the same for the files of regions. Counts are of live images and of
+    sources that have not vanished.
     """
 
     seq: int
@@ -28,6 +37,7 @@ class CatalogState:
     sources: int
     removed: int
     failures: int
+    regions: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +53,22 @@ class NewImage:
     models: Mapping[str, str] = field(default_factory=dict[str, str])
     first_seen: float | None = None
     last_seen: float | None = None
+    objects: tuple[DetectedObject, ...] = ()
+    words: tuple[OcrWord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What models find anew in an image that is known; `models` are added to what filled it.
+
+    None leaves objects or words as they are, and `facts` too.
+    """
+
+    image: ImageId
+    objects: tuple[DetectedObject, ...] | None = None
+    words: tuple[OcrWord, ...] | None = None
+    facts: ImageFacts | None = None
+    models: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +102,8 @@ class Batch:
     `sources` pairs the image with a place it was seen; a uri that belonged to another image
     moves, and an image left without sources is removed. `vanished` uris are marked and keep
     their image; `forgotten` ones are dropped, and so is an image that had no other.
-    `rows` is the valid length after it.
+    `readings` replace what is known of images that are there; unknown ones are passed over.
+    `rows` and `regions` are the valid lengths after it.
     """
 
     images: Sequence[NewImage] = ()
@@ -85,6 +112,8 @@ class Batch:
     vanished: Sequence[str] = ()
     forgotten: Sequence[str] = ()
     rows: int | None = None
+    readings: Sequence[Reading] = ()
+    regions: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

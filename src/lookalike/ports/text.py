@@ -27,6 +27,8 @@ class TextDocument:
     ocr_text: str = ""
     labels: str = ""
     colors: str = ""
+    keywords: str = ""
+    creator: str = ""
     path: str = ""
     terms: FilterTerms | None = None
 

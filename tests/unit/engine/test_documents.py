@@ -2,7 +2,15 @@
 
 import pytest
 
-from lookalike.domain.images import DetectedObject, ImageFacts, ImageId, ImageRecord, Row, Source
+from lookalike.domain.images import (
+    DetectedObject,
+    ImageFacts,
+    ImageId,
+    ImageRecord,
+    OcrWord,
+    Row,
+    Source,
+)
 from lookalike.engine.documents import MOST_TEXT, document_of, path_words
 
 FACTS = ImageFacts(ImageId("0" * 32), 48, 36, 1000, "jpeg")
@@ -29,7 +37,8 @@ def test_each_kind_of_text_has_its_field():
         Source("/b/ship.jpg", caption="a boat", title="Ship", page_text="about ships"),
     )
     found = DetectedObject("boat", 0.9, (0.0, 0.0, 1.0, 1.0))
-    record = ImageRecord(Row(7), FACTS, sources, objects=(found, found), ocr_text="NO PARKING")
+    words = tuple(OcrWord(text, 0.9, (0.1, 0.1, 0.2, 0.1)) for text in ("NO", "PARKING"))
+    record = ImageRecord(Row(7), FACTS, sources, objects=(found, found), words=words)
     document = document_of(record)
     assert document.row == 7
     assert document.caption == "a boat", "the same caption counts once"

@@ -77,7 +77,7 @@ records = st.builds(
     objects=st.lists(
         st.builds(DetectedObject, plain, parts, st.tuples(parts, parts, parts, parts)), max_size=2
     ).map(tuple),
-    ocr_text=texts, first_seen=times, last_seen=times,
+    first_seen=times, last_seen=times,
     models=st.dictionaries(plain, plain, max_size=2),
 )  # fmt: skip
 failures = st.builds(Failure, texts, texts, texts, texts, times)

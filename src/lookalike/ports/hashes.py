@@ -1,0 +1,50 @@
+"""The port of hash indexes: perceptual hashes by row, found within a number of bits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookalike.domain.arrays import RowArray
+
+
+@dataclass(frozen=True, slots=True)
+class HashHits:
+    """What lies near one hash: `(n,)` rows and bits that differ; nearest first, ties by row."""
+
+    rows: RowArray
+    distances: NDArray[np.uint8]
+
+
+class HashIndex(Protocol):
+    """64-bit hashes by row.
+
+    Promises: answers within the radius are exact and complete up to `exact_radius`, and never
+    hold anything beyond the radius asked; adding a row again replaces its hash; removing an
+    unknown row does nothing.
+    """
+
+    @property
+    def exact_radius(self) -> int:
+        """The radius up to which nothing is missed."""
+        ...
+
+    def __len__(self) -> int:
+        """Return how many hashes there are."""
+        ...
+
+    def add(self, rows: RowArray, hashes: NDArray[np.uint64]) -> None:
+        """Add or replace the hashes of `(n,)` rows."""
+        ...
+
+    def remove(self, rows: RowArray) -> None:
+        """Forget rows."""
+        ...
+
+    def within(self, hashes: NDArray[np.uint64], *, radius: int) -> Sequence[HashHits]:
+        """Return, for each of `(n,)` hashes, every row whose hash differs in at most so many bits."""
+        ...
