@@ -16,7 +16,7 @@ MOST_REGIONS: Final = 12
 
 LEAST_SHARE: Final = 0.004
 MOST_SHARE: Final = 0.85
-"""Objects that cover less of the picture show too little, and larger ones are the picture itself."""
+"""Objects that cover less of a picture show too little; larger ones are the picture itself."""
 
 
 def region_code(row: int, number: int) -> int:

@@ -46,5 +46,5 @@ class HashIndex(Protocol):
         ...
 
     def within(self, hashes: NDArray[np.uint64], *, radius: int) -> Sequence[HashHits]:
-        """Return, for each of `(n,)` hashes, every row whose hash differs in at most so many bits."""
+        """Return, for each of `(n,)` hashes, every row within so many bits of it."""
         ...
