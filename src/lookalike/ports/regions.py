@@ -49,8 +49,15 @@ class RegionIndex(Protocol):
         """What the catalog's next commit states as valid; 0 where nothing is appended."""
         ...
 
-    def put(self, images: Sequence[ImageRegions]) -> None:
-        """Replace the regions of images; durable after `flush`."""
+    def put(self, images: Sequence[ImageRegions], *, is_new: bool = False) -> None:
+        """Replace the regions of images; durable after `flush`.
+
+        `is_new` says that no other regions were ever put of them, which saves looking for those.
+        """
+        ...
+
+    def fetch(self, row: int, numbers: Sequence[int]) -> FloatMatrix:
+        """Return the `(n, dim)` vectors of an image's regions; `StoreError` for an unknown one."""
         ...
 
     def remove(self, rows: RowArray) -> None:
@@ -78,13 +85,6 @@ class RegionIndex(Protocol):
         query_kind: Literal["image", "text"] = "image",
     ) -> RegionHits:
         """Return the best k regions for a `(1, dim)` query, several of one image among them."""
-        ...
-
-    def best(self, query: FloatMatrix, rows: RowArray) -> tuple[RowArray, NDArray[np.float32]]:
-        """Return for each of `(n,)` image rows its best region's number and cosine.
-
-        An image without regions has the number -1 and the cosine NaN.
-        """
         ...
 
     def maybe_seal(self) -> bool:
