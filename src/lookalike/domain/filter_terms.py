@@ -7,7 +7,6 @@ clause. `meets` over them agrees with `domain.filters.matches` on every record.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -22,6 +21,7 @@ from lookalike.domain.filters import (
     words_of,
 )
 from lookalike.domain.licences import GROUPS, licence_matches, normalise_licence
+from lookalike.domain.objects import counts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,7 +73,7 @@ def terms_of(record: ImageRecord) -> FilterTerms:
         if versioned := _VERSIONED.fullmatch(licence):
             terms.add(f"licence:{versioned['licence']}")
         terms.update(f"licences:{group}" for group in GROUPS if licence_matches(licence, group))
-    for label, count in Counter(found.label for found in record.objects).items():
+    for label, count in counts_of(record.objects).items():
         terms.update(_object(label, number) for number in range(1, count + 1))
     numbers: dict[NumberField, float] = {name: number_of(record, name) for name in NUMBER_FIELDS}
     return FilterTerms(frozenset(terms), numbers)

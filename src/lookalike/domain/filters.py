@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from lookalike.domain.errors import FilterError, suggest_names
 from lookalike.domain.images import COLOR_NAMES, KINDS
 from lookalike.domain.licences import GROUPS, licence_matches, normalise_licence
+from lookalike.domain.objects import counts_of
 
 if TYPE_CHECKING:
     from lookalike.domain.images import ImageRecord
@@ -72,7 +73,10 @@ class Between:
 
 @dataclass(frozen=True, slots=True)
 class HasObject:
-    """At least `at_least` and at most `at_most` detected objects bear the label."""
+    """At least `at_least` and at most `at_most` detected objects bear the label.
+
+    Or they belong to the super-class of that name (`domain.objects.counts_of`).
+    """
 
     label: str
     at_least: int = 1
@@ -199,7 +203,7 @@ def _meets(record: ImageRecord, condition: Condition) -> bool:
         low, high = condition.low, condition.high
         is_met = (low is None or value >= low) and (high is None or value <= high)
     else:
-        count = sum(found.label == condition.label for found in record.objects)
+        count = counts_of(record.objects).get(condition.label, 0)
         at_most = condition.at_most
         is_met = count >= condition.at_least and (at_most is None or count <= at_most)
     return is_met != condition.is_negated
