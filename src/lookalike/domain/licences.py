@@ -34,10 +34,33 @@ _ALIASES: Final[dict[str, str]] = {
     "all rights reserved": RESERVED,
 }
 _CC_URL: Final = re.compile(
-    r"creativecommons\.org/(?:licenses/(?P<code>by[a-z-]*)/(?P<version>[\d.]+)|(?P<pd>publicdomain/(?P<kind>zero|mark)))"
+    r"creativecommons\.org/(?:licenses/(?P<code>by(?:-(?:nc|nd|sa))*)(?:/(?P<version>\d\.\d))?(?![\w-])"
+    r"|(?P<pd>(?:licenses/)?publicdomain(?:/(?P<kind>zero|mark))?))"
 )
 _CC_CODE: Final = re.compile(
     r"^(?:cc[- ])?(?P<code>by(?:[- ](?:nc|nd|sa))*)(?:[- ]?v?(?P<version>\d+\.\d+))?(?:[- ].*)?$"
+)
+
+_NAMED: Final = re.compile(
+    r"creativecommons\.org/(?:licenses|publicdomain)/[\w./-]+"
+    r"|\bcc0\b(?:[- ]?1\.0)?"
+    r"|\bcc[- ]by(?:[- ](?:nc|nd|sa))*(?:[- ]v?\d\.\d)?",
+    re.IGNORECASE,
+)
+_SPELLED: Final = re.compile(
+    r"\b(?:creative commons|cc)[ :,-]{1,3}attribution"
+    r"(?P<terms>(?:[ -]{1,3}(?:non[ -]?commercial|share[ -]?alike|no[ -]?deriv\w{0,8}))*)"
+    r"(?:[ ,v(-]{0,4}(?P<version>\d\.\d))?",
+    re.IGNORECASE,
+)
+_TERMS: Final = {"comm": "nc", "deriv": "nd", "alike": "sa"}
+_IN_PUBLIC_DOMAIN: Final = re.compile(
+    r"(?<!not in the )(?<!not )\bpublic[ -]?domain\b|\bno (?:known )?copyright restrictions?\b"
+    r"|ldf/vocab/CS-PUB",
+    re.IGNORECASE,
+)
+_ALL_RESERVED: Final = re.compile(
+    r"\ball rights (?:are )?reserved\b|rightsstatements\.org/(?:vocab|page)/InC/", re.IGNORECASE
 )
 
 
@@ -53,13 +76,34 @@ def normalise_licence(text: str | None) -> str:
     if url := _CC_URL.search(value):
         if url["pd"]:
             return "cc0" if url["kind"] == "zero" else PUBLIC_DOMAIN
-        return f"cc-{url['code'].rstrip('-')}-{url['version']}"
+        return f"cc-{url['code']}-{url['version']}" if url["version"] else f"cc-{url['code']}"
     if value in _ALIASES:
         return _ALIASES[value]
     if code := _CC_CODE.match(value):
         parts = code["code"].replace(" ", "-")
         return f"cc-{parts}-{code['version']}" if code["version"] else f"cc-{parts}"
     return re.sub(r"[\s_]+", "-", value)[:80]
+
+
+def find_licence(statement: str) -> str:
+    """Return the licence that a sentence or an address names, `unknown` when it names none.
+
+    A bare copyright line names none; one that reserves all rights says so.
+
+    >>> find_licence("© 2019 A. Person. Licensed under CC BY-SA 4.0.")
+    'cc-by-sa-4.0'
+    >>> find_licence("Creative Commons Attribution-NonCommercial 2.0 Generic")
+    'cc-by-nc-2.0'
+    """
+    if match := _NAMED.search(statement):
+        return normalise_licence(match[0])
+    if match := _SPELLED.search(statement):
+        terms = [code for word, code in _TERMS.items() if word in match["terms"].lower()]
+        version = f"-{match['version']}" if match["version"] else ""
+        return "-".join(("cc", "by", *terms)) + version
+    if _IN_PUBLIC_DOMAIN.search(statement):
+        return PUBLIC_DOMAIN
+    return RESERVED if _ALL_RESERVED.search(statement) else UNKNOWN
 
 
 def licence_matches(licence: str, wanted: str) -> bool:

@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 
 _EXIF_MARK: Final = b"Exif\0\0"
 _XMP_MARK: Final = b"http://ns.adobe.com/xap/1.0/\0"
+_XMP_MORE_MARK: Final = b"http://ns.adobe.com/xmp/extension/\0"
+_XMP_MORE_HEAD: Final = 40
+"""A digest of 32 hex digits, the whole length and this part's offset."""
+
+_PHOTOSHOP_MARK: Final = b"Photoshop 3.0\0"
 _ICC_MARK: Final = b"ICC_PROFILE\0"
 _EOI: Final = b"\xff\xd9"
 _STANDALONE: Final = frozenset((0x01, *range(0xD0, 0xD9)))
@@ -22,6 +27,7 @@ _SOS: Final = 0xDA
 _APP0: Final = 0xE0
 _APP1: Final = 0xE1
 _APP2: Final = 0xE2
+_APP13: Final = 0xED
 _APP14: Final = 0xEE
 _COMMENT: Final = 0xFE
 _DEFLATE_MAX_RATIO: Final = 1032
@@ -32,12 +38,16 @@ _DEFLATE_MAX_RATIO: Final = 1032
 class JpegParts:
     """A JPEG taken apart: `clean` is the same picture without metadata segments.
 
+    `xmp_more` is the part of XMP that did not fit its segment, `photoshop` image resources.
     `is_whole_alone` tells that the clean bytes end with this picture's end marker, nothing after.
     """
 
     clean: bytes
     exif: bytes = b""
     xmp: bytes = b""
+    xmp_more: bytes = b""
+    photoshop: bytes = b""
+    comment: bytes = b""
     icc: bytes = b""
     width: int = 0
     height: int = 0
@@ -50,8 +60,7 @@ class JpegParts:
 def split_jpeg(data: bytes) -> JpegParts | None:
     """Split a JPEG into picture and metadata; None when its segments make no sense."""
     kept = [data[:2]]
-    found: dict[bytes, bytes] = {}
-    icc: list[bytes] = []
+    found = _Segments()
     frame = (0, 0, 0, False)
     at, end = 2, len(data)
     while at + 4 <= end:
@@ -71,7 +80,7 @@ def split_jpeg(data: bytes) -> JpegParts | None:
         if marker in {_APP0, _APP14} or marker < _APP0:
             kept.append(data[at:stop])
         else:
-            _note_segment(data[at + 4 : stop], marker, found, icc)
+            found.note(data[at + 4 : stop], marker)
         at = stop
     else:
         return None
@@ -79,9 +88,12 @@ def split_jpeg(data: bytes) -> JpegParts | None:
     width, height, components, is_progressive = frame
     return JpegParts(
         clean=b"".join(kept),
-        exif=found.get(_EXIF_MARK, b""),
-        xmp=found.get(_XMP_MARK, b""),
-        icc=b"".join(part[2:] for part in sorted(icc)),
+        exif=found.first.get(_EXIF_MARK, b""),
+        xmp=found.first.get(_XMP_MARK, b""),
+        xmp_more=found.xmp_more(),
+        photoshop=b"".join(found.photoshop),
+        comment=found.comment,
+        icc=b"".join(part[2:] for part in sorted(found.icc)),
         width=width,
         height=height,
         components=components,
@@ -100,13 +112,38 @@ def _read_frame(data: bytes, at: int, *, is_progressive: bool) -> tuple[int, int
     return (width, height, data[at + 9], is_progressive)
 
 
-def _note_segment(payload: bytes, marker: int, found: dict[bytes, bytes], icc: list[bytes]) -> None:
-    if marker == _APP1:
-        for mark in (_EXIF_MARK, _XMP_MARK):
-            if payload.startswith(mark) and mark not in found:
-                found[mark] = payload[len(mark) :]
-    elif marker == _APP2 and payload.startswith(_ICC_MARK):
-        icc.append(payload[len(_ICC_MARK) :])
+class _Segments:
+    """The metadata segments of one JPEG."""
+
+    def __init__(self) -> None:
+        self.first: dict[bytes, bytes] = {}
+        self.icc: list[bytes] = []
+        self.photoshop: list[bytes] = []
+        self.comment = b""
+        self._more: dict[bytes, list[tuple[int, bytes]]] = {}
+
+    def note(self, payload: bytes, marker: int) -> None:
+        if marker == _APP1:
+            for mark in (_EXIF_MARK, _XMP_MARK):
+                if payload.startswith(mark):
+                    self.first.setdefault(mark, payload[len(mark) :])
+            if payload.startswith(_XMP_MORE_MARK):
+                part = payload[len(_XMP_MORE_MARK) :]
+                place = int.from_bytes(part[36:_XMP_MORE_HEAD], "big")
+                self._more.setdefault(part[:32], []).append((place, part[_XMP_MORE_HEAD:]))
+        elif marker == _APP2 and payload.startswith(_ICC_MARK):
+            self.icc.append(payload[len(_ICC_MARK) :])
+        elif marker == _APP13 and payload.startswith(_PHOTOSHOP_MARK):
+            self.photoshop.append(payload[len(_PHOTOSHOP_MARK) :])
+        elif marker == _COMMENT:
+            self.comment = self.comment or payload
+
+    def xmp_more(self) -> bytes:
+        """Return the parts of the extension that the main packet names, in their order."""
+        for digest, parts in self._more.items():
+            if digest in self.first.get(_XMP_MARK, b""):
+                return b"".join(body for _, body in sorted(parts))
+        return b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ from lookalike.imaging.containers import (
 )
 from lookalike.imaging.formats import Format, sniff
 from lookalike.imaging.metadata import Metadata, read_metadata
+from lookalike.imaging.metadata_blocks import blocks_of, jpeg_blocks
 from lookalike.imaging.modes import set_upright, shrink_whole, split_alpha, to_srgb
 
 if TYPE_CHECKING:
@@ -190,7 +191,7 @@ def _decode_jpeg(data: bytes, limits: DecodeLimits, shrink_to: int | None) -> Pi
         held += width * height * parts.components * 2
     _check_memory(held, limits)
     image.load()
-    metadata = read_metadata(parts.exif, parts.xmp)
+    metadata = read_metadata(jpeg_blocks(parts))
     profile = parts.icc[:_MAX_PROFILE_BYTES]
     pixels = set_upright(to_srgb(shrink_whole(image, shrink_to), profile), metadata.orientation)
     is_plain = metadata.orientation == 1 and parts.components in {1, 3}
@@ -226,7 +227,9 @@ def _decode_other(
     frames = _count_frames(image, data, format, limits)
     is_animated = frames > 1 and format in _ANIMATED_FORMATS
     image.load()
-    metadata = _metadata_of(image, data, format)
+    metadata = read_metadata(blocks_of(image, data, format))
+    if format == "tiff":
+        metadata = replace(metadata, orientation=1)  # Pillow has turned it
     width, height = image.size
     frame = _telling_frame(image, frames) if is_animated else image
     flat, alpha = split_alpha(shrink_whole(frame, shrink_to))
@@ -322,27 +325,6 @@ def _is_blank(image: Image.Image) -> bool:
 def _profile_of(image: Image.Image) -> bytes:
     profile = image.info.get("icc_profile")
     return profile if isinstance(profile, bytes) and len(profile) <= _MAX_PROFILE_BYTES else b""
-
-
-def _metadata_of(image: Image.Image, data: bytes, format: Format) -> Metadata:
-    info = image.info
-    is_tiff = format == "tiff"
-    exif = data if is_tiff else info.get("exif", b"")
-    xmp = info.get("xmp") or info.get("XML:com.adobe.xmp") or b""
-    if isinstance(xmp, str):
-        xmp = xmp.encode()
-
-    def words(name: str) -> str:
-        value = info.get(name, "")
-        return str(value) if isinstance(value, str) else ""
-
-    metadata = read_metadata(
-        exif if isinstance(exif, bytes) else b"",
-        xmp if isinstance(xmp, bytes) else b"",
-        texts=(words("Title"), words("Description")),
-        rights=(words("Copyright"), words("License")),
-    )
-    return replace(metadata, orientation=1) if is_tiff else metadata  # Pillow has turned it
 
 
 class _Quiet:

@@ -5,7 +5,7 @@ One decode; every further thing is made from the smallest version that is enough
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lookalike.domain.arrays import Pixels
     from lookalike.domain.bundle import Preprocess
     from lookalike.domain.queries import Region
+    from lookalike.imaging.metadata import Metadata
 
 _DEFAULT_SHRINK: Final = 256
 _HASH_SIDE: Final = 64
@@ -34,13 +35,15 @@ class ExaminePlan:
     """What to make of every picture; without `preprocess` no model pixels are made.
 
     `shrink_to` is the least shorter side that decoding may shrink to; the default is what
-    the model and the thumbnail need.
+    the model and the thumbnail need. Where a picture was taken (the position and the names of
+    places that the file holds) is dropped unless `is_keeping_place`: it may be somebody's home.
     """
 
     preprocess: Preprocess | None = None
     limits: DecodeLimits = field(default_factory=DecodeLimits)
     thumbnail_side: int = THUMBNAIL_SIDE
     shrink_to: int | None = None
+    is_keeping_place: bool = False
 
     @property
     def decode_side(self) -> int:
@@ -72,7 +75,7 @@ def examine(data: bytes, *, plan: ExaminePlan) -> Examined:
     pixels = to_model_pixels(picture, plan.preprocess) if plan.preprocess else None
     shrunk = shrink(picture.pixels, plan.thumbnail_side)
     return Examined(
-        facts=_facts(data, picture, shrunk),
+        facts=_with_words(_facts(data, picture, shrunk), picture.metadata, plan),
         pixels=pixels,
         thumbnail=thumbnail(picture, side=plan.thumbnail_side, shrunk=shrunk),
     )
@@ -114,13 +117,26 @@ def _facts(data: bytes, picture: Picture, shrunk: Image.Image) -> ImageFacts:
         kind=classify(picture.pixels).name,
         is_animated=picture.is_animated,
         is_transparent=picture.is_transparent,
-        taken=picture.metadata.taken,
         palette=colours.palette,
         color_tags=colours.tags,
         phash=bits,
         phash_quality=quality,
-        licence=picture.metadata.licence,
-        embedded_text=picture.metadata.text,
+    )
+
+
+def _with_words(facts: ImageFacts, metadata: Metadata, plan: ExaminePlan) -> ImageFacts:
+    """Add what the file says of itself, without where it was taken unless that is wanted."""
+    names = metadata.place_names if plan.is_keeping_place else ()
+    return replace(
+        facts,
+        taken=metadata.taken,
+        licence=metadata.licence,
+        embedded_title=metadata.title,
+        embedded_text=metadata.text,
+        keywords=tuple(dict.fromkeys((*metadata.keywords, *names))),
+        creator=metadata.creator,
+        rights=metadata.rights,
+        place=metadata.place if plan.is_keeping_place else None,
     )
 
 
