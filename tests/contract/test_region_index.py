@@ -116,6 +116,7 @@ def test_regions_are_found_with_their_image_and_number(back_end, tmp_path):
     assert len(found(index, 2, k=1)) == 1
     assert found(index, 3) == []
     assert len(index) == 3
+    assert index.has(np.array([11, 9, 7, 9, 99])).tolist() == [False, True, True, True, False]
     np.testing.assert_allclose(index.fetch(7, [2, 0]), unit(2, 1), atol=2e-3)
     for row, numbers in ((7, [1]), (8, [0])):
         with pytest.raises(StoreError):
@@ -150,6 +151,7 @@ def test_putting_again_replaces_and_removing_hides(back_end, tmp_path):
     with pytest.raises(StoreError):
         index.fetch(2, [0])
     index.remove(np.array([1, 77]))
+    assert not index.has(np.array([1, 2])).any()
     assert found(index, 2) == []
     assert len(index) == 0
 

@@ -119,6 +119,13 @@ class FaissRegionIndex:
             raise StoreError(f"row {row} has no such region", hint="run doctor")
         return vectors
 
+    def has(self, rows: RowArray) -> BoolMask:
+        """Tell for each of `(n,)` image rows whether any region of it can be found."""
+        rows = np.asarray(rows, np.int64)
+        places = self._places(np.unique(rows))
+        places = places[self._vectors.has(places)]
+        return np.isin(rows, self._codes[places] >> NUMBER_BITS)
+
     def remove(self, rows: RowArray) -> None:
         """Hide the regions of images at once."""
         with self._lock:

@@ -13,7 +13,7 @@ from lookalike.ports.regions import RegionHits
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lookalike.domain.arrays import FloatMatrix, RowArray
+    from lookalike.domain.arrays import BoolMask, FloatMatrix, RowArray
     from lookalike.domain.filter_terms import FilterTerms
     from lookalike.domain.hits import Selection
     from lookalike.ports.regions import ImageRegions
@@ -58,6 +58,11 @@ class VectorRegionIndex:
         """Return the `(n, dim)` vectors of an image's regions."""
         codes = [region_code(row, number) for number in numbers]
         return self._vectors.fetch(np.asarray(codes, np.int64))
+
+    def has(self, rows: RowArray) -> BoolMask:
+        """Tell for each of `(n,)` image rows whether any region of it can be found."""
+        rows = np.asarray(rows, np.int64)
+        return np.isin(rows, split_codes(self._there(np.unique(rows)))[0])
 
     def remove(self, rows: RowArray) -> None:
         """Hide the regions of images."""

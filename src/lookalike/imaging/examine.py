@@ -17,13 +17,20 @@ from lookalike.imaging.decode import DecodeLimits, Picture, decode
 from lookalike.imaging.kind import classify
 from lookalike.imaging.phash import phash
 from lookalike.imaging.preprocess import crop_region, to_model_pixels
-from lookalike.imaging.thumbnails import THUMBNAIL_SIDE, shrink, thumbnail
+from lookalike.imaging.thumbnails import THUMBNAIL_SIDE, fit, shrink, thumbnail
 
 if TYPE_CHECKING:
     from lookalike.domain.arrays import Pixels
     from lookalike.domain.bundle import Preprocess
     from lookalike.domain.queries import Region
     from lookalike.imaging.metadata import Metadata
+
+DECODE_SIDE: Final = 480
+"""The shorter side that every decode keeps, of pictures to index and to search with alike.
+
+It shows small objects well enough; and one side for all makes one file's vectors the same,
+whichever models look at it.
+"""
 
 _DEFAULT_SHRINK: Final = 256
 _HASH_SIDE: Final = 64
@@ -37,6 +44,8 @@ class ExaminePlan:
     `shrink_to` is the least shorter side that decoding may shrink to; the default is what
     the model and the thumbnail need. Where a picture was taken (the position and the names of
     places that the file holds) is dropped unless `is_keeping_place`: it may be somebody's home.
+    With `canvas_side` a version with that longer side is made for finding objects; with
+    `page_side` one for reading, where the gate sees text.
     """
 
     preprocess: Preprocess | None = None
@@ -44,25 +53,33 @@ class ExaminePlan:
     thumbnail_side: int = THUMBNAIL_SIDE
     shrink_to: int | None = None
     is_keeping_place: bool = False
+    canvas_side: int | None = None
+    page_side: int | None = None
 
     @property
     def decode_side(self) -> int:
         """The shorter side that decoding must keep."""
         if self.shrink_to is not None:
             return self.shrink_to
-        return self.preprocess.size if self.preprocess else _DEFAULT_SHRINK
+        if self.preprocess is not None:
+            return max(self.preprocess.size, DECODE_SIDE)
+        return DECODE_SIDE if self.canvas_side or self.page_side else _DEFAULT_SHRINK
 
 
 @dataclass(frozen=True, slots=True)
 class Examined:
     """What is known of a picture from its bytes.
 
-    `pixels` is `(size, size, 3)` uint8 for the encoder; `thumbnail` is a JPEG.
+    `pixels` is `(size, size, 3)` uint8 for the encoder; `thumbnail` is a JPEG; `canvas` and `page`
+    are `(height, width, 3)` versions for finding objects and for reading. `page` is None where
+    none was asked for, and where the gate saw no text.
     """
 
     facts: ImageFacts
     pixels: Pixels | None
     thumbnail: bytes
+    canvas: Pixels | None = None
+    page: Pixels | None = None
 
 
 def examine(data: bytes, *, plan: ExaminePlan) -> Examined:
@@ -74,10 +91,13 @@ def examine(data: bytes, *, plan: ExaminePlan) -> Examined:
     picture = decode(data, limits=plan.limits, shrink_to=plan.decode_side)
     pixels = to_model_pixels(picture, plan.preprocess) if plan.preprocess else None
     shrunk = shrink(picture.pixels, plan.thumbnail_side)
+    canvas = fit(picture.pixels, plan.canvas_side) if plan.canvas_side else None
     return Examined(
         facts=_with_words(_facts(data, picture, shrunk), picture.metadata, plan),
         pixels=pixels,
         thumbnail=thumbnail(picture, side=plan.thumbnail_side, shrunk=shrunk),
+        canvas=None if canvas is None else np.asarray(canvas),
+        page=_page(data, picture, plan) if plan.page_side else None,
     )
 
 
@@ -95,11 +115,26 @@ def load_query_pixels(
         UsageError: the region does not lie inside the picture.
     """
     if region is None:
-        picture = decode(data, limits=limits, shrink_to=preprocess.size)
+        side = max(preprocess.size, DECODE_SIDE)
+        picture = decode(data, limits=limits, shrink_to=side)
         return to_model_pixels(picture, preprocess)
     smallest = min(max(region[2], 0.05), max(region[3], 0.05), 1.0)
     picture = decode(data, limits=limits, shrink_to=int(preprocess.size / smallest))
     return to_model_pixels(crop_region(picture, region), preprocess)
+
+
+def _page(data: bytes, picture: Picture, plan: ExaminePlan) -> Pixels | None:
+    """Return what is read, decoded anew where more pixels are there; None without text."""
+    from lookalike.imaging.text_gate import GATE_SIDE, GATE_THRESHOLD, may_hold_text
+
+    side = plan.page_side or 0
+    if may_hold_text(np.asarray(fit(picture.pixels, GATE_SIDE))) < GATE_THRESHOLD:
+        return None
+    whole = max(picture.width, picture.height)
+    if max(picture.pixels.size) < min(side, whole):
+        shorter = min(side, whole) * min(picture.width, picture.height) // whole
+        picture = decode(data, limits=plan.limits, shrink_to=max(shorter, 1))
+    return np.asarray(fit(picture.pixels, side))
 
 
 def _facts(data: bytes, picture: Picture, shrunk: Image.Image) -> ImageFacts:

@@ -58,3 +58,12 @@ def shrink(image: Image.Image, side: int) -> Image.Image:
     scale = side / longest
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     return image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+
+
+def fit(image: Image.Image, side: int) -> Image.Image:
+    """Shrink so that the longest side is exactly `side`; a smaller picture stays as it is."""
+    if max(image.size) <= side:
+        return image
+    scale = side / max(image.size)
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    return image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)

@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.domain.arrays import FloatMatrix, RowArray
+from lookalike.domain.arrays import BoolMask, FloatMatrix, RowArray
 from lookalike.domain.filter_terms import FilterTerms
 from lookalike.domain.hits import Selection
 
@@ -58,6 +58,10 @@ class RegionIndex(Protocol):
 
     def fetch(self, row: int, numbers: Sequence[int]) -> FloatMatrix:
         """Return the `(n, dim)` vectors of an image's regions; `StoreError` for an unknown one."""
+        ...
+
+    def has(self, rows: RowArray) -> BoolMask:
+        """Tell for each of `(n,)` image rows whether any region of it can be found."""
         ...
 
     def remove(self, rows: RowArray) -> None:
