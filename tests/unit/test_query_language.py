@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from lookalike.domain.errors import FilterError, QueryError, UsageError
 from lookalike.domain.filters import Between, HasObject, OneOf, parse_date
+from lookalike.domain.objects import coco_labels, plural_of
 from lookalike.domain.queries import ImagePart, Query, TextMatch, TextPart
 from lookalike.domain.query_filters import filters_from_options
-from lookalike.domain.query_format import format_query, replace_words
+from lookalike.domain.query_format import format_query, replace_words, words_instead
 from lookalike.domain.query_language import MOST_CHARACTERS, PUSH_AWAY, parse_query
 
 ID = "0123456789abcdef0123456789abcdef"
@@ -122,6 +123,12 @@ def test_nothing_asked_is_empty(text: str) -> None:
         ('has:"Traffic  Light">=2', HasObject("traffic light", 2)),
         ("has:traffic_light", HasObject("traffic light")),
         ('has:"traffic light', HasObject("traffic light")),
+        ("has:cats", HasObject("cat")),
+        ("-has:people", HasObject("person", is_negated=True)),
+        ("has:sofa>=2", HasObject("couch", 2)),
+        ("has:animal>=3", HasObject("animal", 3)),
+        ('has:"mobile phones"', HasObject("cell phone")),
+        ('has:"penguin">=2', HasObject("penguin", 2)),
     ],
 )
 def test_filters(text: str, condition: object) -> None:
@@ -188,6 +195,8 @@ def test_query_errors_say_what_to_do(text: str, message: str, hint: str) -> None
         "since:99999",
         "has:>2",
         "has:cat,dog",
+        "has:penguin",
+        "has:dgo",
         "size:",
         "type:,",
     ],
@@ -232,6 +241,12 @@ PIECES = st.one_of(
             "“q” w",
             '"open',
             "note:",
+            "two dogs and a car",
+            "images containing cats but no people",
+            "no people",
+            '1:"two dogs"',
+            "has:dog>=2",
+            'has:"penguin"',
             "12:30",
             "--x",
         ]
@@ -319,6 +334,7 @@ def test_options_mean_what_the_language_means() -> None:
         ({"color": "rde"}, "option color"),
         ({"min_width": "wide"}, "option min_width"),
         ({"object": "<2"}, "option object"),
+        ({"object": "dgo"}, "option object"),
         ({"since": ["2023", "2024"]}, "option since"),
         ({"colr": "red"}, "no filter option colr"),
     ],
@@ -328,3 +344,143 @@ def test_option_errors_name_the_option(options: dict[str, object], message: str)
         filters_from_options(options)
     assert message in error.value.message
     assert error.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "reading", "words"),
+    [
+        ("images containing cats", ("cat",), "cats"),
+        ("pictures of two dogs", ("dog ≥ 2",), "two dogs"),
+        ("a photo with two dogs", ("dog ≥ 2",), "two dogs"),
+        ("Show me photos with a kitten.", ("cat",), "a kitten"),
+        ("two dogs and a car", ("dog ≥ 2", "car"), "two dogs and a car"),
+        ("2 dogs, a cat & 1 bike", ("dog ≥ 2", "cat", "bicycle"), "2 dogs and a cat and 1 bike"),
+        ("three or more people", ("person ≥ 3",), "people"),
+        ("at least 2 cats", ("cat ≥ 2",), "cats"),
+        ("more than two cats", ("cat ≥ 3",), "cats"),
+        ("3+ cats", ("cat ≥ 3",), "cats"),
+        ("exactly two dogs", ("dog = 2",), "dogs"),
+        ("two to four dogs", ("dog 2–4",), "dogs"),
+        ("between two and four dogs", ("dog 2–4",), "dogs"),
+        ("no more than two dogs", ("dog ≤ 2",), "dogs"),
+        ("several animals", ("animal ≥ 2",), "animals"),
+        ("images with a pair of scissors", ("scissors",), "a pair of scissors"),
+        ("a cat but no dog", ("cat", "no dog"), "a cat"),
+        ("dogs without people or cars", ("dog", "no person", "no car"), "dogs"),
+        ("photos of cats and no dogs", ("cat", "no dog"), "cats"),
+        ("no people", ("no person",), ""),
+        ("no people in the picture", ("no person",), ""),
+        ("images that do not contain any cars", ("no car",), ""),
+        ("a traffic light and two stop signs", ("traffic light", "stop sign ≥ 2"), None),
+        ("images with an orange", ("orange",), "an orange"),
+    ],
+)
+def test_plain_language_is_read_as_conditions(
+    text: str, reading: tuple[str, ...], words: str | None
+) -> None:
+    query = parse_query(text)
+    assert query.reading == reading
+    assert len(query.filter.conditions) == len(reading)
+    shown = text if words is None else words
+    assert query.match.words == " ".join(part.text for part in query.texts) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "dog",
+        "dogs",
+        "a dog",
+        "pictures of dogs",
+        "a cat and a dog",
+        "dog on a beach",
+        "two dogs on a beach",
+        "two big dogs",
+        "no parking",
+        "a man with a dog",
+        "images with orange",
+        "images containing",
+        "two mice",
+        "2024 cars",
+        "0 dogs or cats and",
+        "no puppies",
+        "cats or two dogs",
+        "a photo with two dogs at night",
+        '"two dogs"',
+        '1:"two dogs"',
+        'two dogs "golden gate"',
+        "fewer than zero cats",
+    ],
+)
+def test_other_words_stay_words(text: str) -> None:
+    query = parse_query(text)
+    assert not query.reading
+    assert not query.filter
+
+
+def test_what_is_read_stands_beside_other_filters_and_nothing_stands_twice() -> None:
+    query = parse_query("color:red two dogs has:dog>=2 -blurred")
+    assert query.filter.conditions == (HasObject("dog", 2), OneOf("color", frozenset({"red"})))
+    assert query.match.excluded == ("blurred",)
+
+
+def test_labels_of_another_detector_are_read_where_they_are_known() -> None:
+    labels = ("penguin", "ice_cream")
+    assert parse_query("two penguins", labels=labels).reading == ("penguin ≥ 2",)
+    assert parse_query("images with ice cream", labels=labels).reading == ("ice cream",)
+    assert parse_query("has:penguins", labels=labels).filter.conditions == (HasObject("penguin"),)
+    assert not parse_query("two penguins").reading
+    assert filters_from_options({"object": ['"penguin">=2', "cats"]}).conditions == (
+        HasObject("penguin", 2),
+        HasObject("cat"),
+    )
+    assert filters_from_options({"object": "penguin"}, labels=labels).conditions == (
+        HasObject("penguin"),
+    )
+
+
+NAMES = st.sampled_from([label for label in coco_labels() if label not in {"mouse", "orange"}])
+NUMBERS = ["zero", "one", "two", "three", "four", "five", "six", "seven"]
+
+
+@given(st.lists(st.tuples(st.integers(1, 7), NAMES), min_size=1, max_size=4))
+def test_counted_labels_are_read_whatever_they_are(counted: list[tuple[int, str]]) -> None:
+    spoken = [
+        f"{NUMBERS[count]} {label if count == 1 else plural_of(label)}" for count, label in counted
+    ]
+    before = ", ".join(spoken[:-1])
+    query = parse_query(f"a picture of {before} {'and' if before else ''} {spoken[-1]}")
+    wanted = dict.fromkeys(HasObject(label, count) for count, label in counted)
+    assert query.filter.conditions == tuple(wanted)
+    assert parse_query(format_query(query)).filter == query.filter
+
+
+WORDS = """
+a an two 3 no without with and but , or more at least images photo of containing dogs
+cat people beach traffic light lights exactly only in the picture between
+"""
+SPOKEN = st.lists(st.sampled_from(WORDS.split()), max_size=9).map(" ".join)
+
+
+@given(SPOKEN)
+def test_any_words_parse_and_come_back_the_same(text: str) -> None:
+    query = parse_query(text)
+    assert same(parse_query(format_query(query)), query)
+    assert not parse_query(words_instead(text)).filter
+    assert len(query.reading) == len(query.filter.conditions)
+
+
+def test_the_words_can_be_searched_instead() -> None:
+    line = words_instead('two dogs color:red -people 0.5:"at night"')
+    assert line == '1:"two dogs" color:red -people 0.5:"at night"'
+    assert parse_query(line).filter.conditions == (OneOf("color", frozenset({"red"})),)
+    assert words_instead("color:red") == "color:red"
+
+
+def test_a_corrected_text_is_read_again() -> None:
+    query = parse_query("two dgos 0.5:snow color:red")
+    better = replace_words(query, {"dgos": "dogs"})
+    assert better.reading == ("dog ≥ 2",)
+    assert better.filter.conditions[0] == HasObject("dog", 2)
+    assert better.match.words == "two dogs snow"
+    assert better.texts == (TextPart("two dogs"), TextPart("snow", 0.5))

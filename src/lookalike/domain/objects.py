@@ -51,7 +51,7 @@ handbag = purse, hand bag | shoulder bag, tote bag
 tie = necktie, neck tie | bow tie
 suitcase = suit case | trolley case
 frisbee = flying disc, flying disk
-skis = ski
+skis = ski, pair of skis
 snowboard = snow board
 sports ball = ball | football, soccer ball, basketball, tennis ball, baseball, volleyball, golf ball
 kite =
@@ -81,7 +81,7 @@ chair = | armchair, stool, rocking chair, office chair
 couch = sofa, settee | loveseat
 potted plant = pottedplant, houseplant, house plant, pot plant
 bed = | bunk bed, cot
-dining table = table, diningtable, dinner table | desk, coffee table, kitchen table
+dining table = table, diningtable, dinner table | kitchen table
 toilet = lavatory, toilet bowl | urinal
 tv = television, tv set, television set, tvmonitor, telly | monitor, flat screen, computer screen
 laptop = laptop computer, notebook computer | macbook
@@ -196,6 +196,7 @@ class _Vocabulary:
     names: Mapping[str, Name]
     synonyms: Mapping[str, tuple[str, ...]]
     classes: Mapping[str, tuple[str, ...]]
+    longest: int
 
 
 def normal_label(text: str) -> str:
@@ -225,7 +226,7 @@ def name_of(text: str) -> Name | None:
 
 def longest_name() -> int:
     """Return how many words the longest known name has."""
-    return max(name.count(" ") + 1 for name in _vocabulary().names)
+    return _vocabulary().longest
 
 
 def known_words() -> frozenset[str]:
@@ -317,7 +318,9 @@ def _vocabulary() -> _Vocabulary:
         for name, is_narrow in forms:
             for form, meaning in _forms(name, label, is_narrow=is_narrow):
                 names.setdefault(form, meaning)
-    return _Vocabulary(names, synonyms, {name: tuple(found) for name, found in above.items()})
+    classes = {name: tuple(found) for name, found in above.items()}
+    longest = max(name.count(" ") + 1 for name in names)
+    return _Vocabulary(names, synonyms, classes, longest)
 
 
 def _forms(name: str, label: str, *, is_narrow: bool) -> Iterable[tuple[str, Name]]:

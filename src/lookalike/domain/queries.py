@@ -52,7 +52,11 @@ class TextMatch:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One search: words, pictures, filter and page."""
+    """One search: words, pictures, filter and page.
+
+    `reading` shows the conditions that plain words were read as (`dog ≥ 2`, `no person`), for the
+    answer to say so; they stand in `filter`.
+    """
 
     source: str = ""
     texts: tuple[TextPart, ...] = ()
@@ -63,6 +67,7 @@ class Query:
     cursor: str | None = None
     is_explained: bool = False
     deadline_ms: float = 2000.0
+    reading: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def is_empty(self) -> bool:

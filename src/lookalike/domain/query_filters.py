@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final
 
 from lookalike.domain.errors import FilterError, suggest_names
@@ -17,6 +17,7 @@ from lookalike.domain.filters import (
     one_of,
     parse_date,
 )
+from lookalike.domain.objects import label_or_as_written, normal_label, resolve_label
 
 ALIASES: Final = {
     "colour": "color",
@@ -73,17 +74,29 @@ _UNITS_OF: Final = {
 _NUMBER: Final = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*([a-z]*)", re.ASCII)
 _OPERATOR: Final = re.compile(r"(>=|<=|=>|=<|>|<|=|≥|≤)?(.*)", re.DOTALL)
 _OBJECT: Final = re.compile(r"([^<>=≥≤]*)(.*)", re.DOTALL)
+_QUOTED: Final = re.compile(r'["“”](.*)["“”](.*)', re.DOTALL)
 
 
-def condition(name: str, value: str, *, suffix: str = "", is_negated: bool = False) -> Condition:
+def condition(
+    name: str,
+    value: str,
+    *,
+    suffix: str = "",
+    is_negated: bool = False,
+    is_quoted: bool = False,
+    labels: Collection[str] = (),
+) -> Condition:
     """Return the condition of one `name:value`; `suffix` is what follows a quoted value.
 
     The name is one of `FILTER_NAMES` or `ALIASES`; a value that does not fit raises
-    `FilterError`.
+    `FilterError`, as does the name of an object that is neither COCO's nor among `labels`,
+    unless it is quoted.
     """
     name = ALIASES.get(name, name)
     if name == "has":
-        return _has(value, suffix, is_negated=is_negated)
+        label, count = _object(value, suffix)
+        resolve = label_or_as_written if is_quoted else resolve_label
+        return _has(resolve(label, labels), count, is_negated=is_negated)
     value += suffix
     if name in WORD_NAMES:
         return one_of(name, _hosts(value) if name == "site" else value, is_negated=is_negated)
@@ -101,11 +114,12 @@ def condition(name: str, value: str, *, suffix: str = "", is_negated: bool = Fal
     raise FilterError(f"there is no filter {name}:", hint=suggest_names(name, FILTER_NAMES))
 
 
-def filters_from_options(options: Mapping[str, object]) -> Filter:
+def filters_from_options(options: Mapping[str, object], *, labels: Collection[str] = ()) -> Filter:
     """Return the filter of options as the command line and HTTP take them.
 
     A value is a text, a number, or several of them (any of the words; every one of the
-    objects); None and empty ones ask nothing. Errors name the option.
+    objects); None and empty ones ask nothing. `labels` are those of another detector than COCO's;
+    an object in quotes is taken as written. Errors name the option.
     """
     conditions: list[Condition] = []
     for given, value in options.items():
@@ -118,7 +132,7 @@ def filters_from_options(options: Mapping[str, object]) -> Filter:
         if not texts:
             continue
         try:
-            conditions += _option_conditions(name, texts)
+            conditions += _option_conditions(name, texts, labels)
         except FilterError as error:
             raise FilterError(f"option {given}: {error.message}", hint=error.hint) from error
     return Filter(tuple(conditions))
@@ -133,11 +147,11 @@ def _texts(value: object) -> list[str]:
     return [str(value)]
 
 
-def _option_conditions(name: str, texts: list[str]) -> list[Condition]:
+def _option_conditions(name: str, texts: list[str], labels: Collection[str]) -> list[Condition]:
     if name in WORD_NAMES:
         return [condition(name, ",".join(texts))]
     if name == "object":
-        return [condition("has", text) for text in texts]
+        return [_object_option(text, labels) for text in texts]
     if len(texts) > 1:
         raise FilterError(f"takes one value, not {len(texts)}", hint="give it once")
     if name in {"since", "until"}:
@@ -148,18 +162,29 @@ def _option_conditions(name: str, texts: list[str]) -> list[Condition]:
     return [Between(NUMBER_NAMES[field], low, high)]
 
 
-def _has(value: str, suffix: str, *, is_negated: bool) -> HasObject:
+def _object_option(text: str, labels: Collection[str]) -> Condition:
+    if quoted := _QUOTED.fullmatch(text.strip()):
+        return condition("has", quoted[1], suffix=quoted[2], is_quoted=True, labels=labels)
+    return condition("has", text, labels=labels)
+
+
+def _object(value: str, suffix: str) -> tuple[str, str]:
+    """Return the name of the object and what is said of its count."""
     count = suffix
     if not suffix:
         found = _OBJECT.match(value)
         value, count = (found[1], found[2]) if found else (value, "")
-    label = " ".join(value.lower().replace("_", " ").split())
+    label = normal_label(value)
     if not label:
         raise FilterError("has: needs the name of an object", hint="write has:dog or has:dog>=2")
     if "," in label:
         raise FilterError(
             "has: takes one object", hint="write has:dog has:cat for pictures with both"
         )
+    return label, count
+
+
+def _has(label: str, count: str, *, is_negated: bool) -> HasObject:
     if not count:
         return HasObject(label, is_negated=is_negated)
     low, high = _bounds("has", count, lambda text: _number("has", text))

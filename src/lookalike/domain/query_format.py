@@ -11,7 +11,8 @@ from typing import Final
 from lookalike.domain.errors import QueryError
 from lookalike.domain.filters import Between, Condition, HasObject
 from lookalike.domain.queries import ImagePart, Query, TextMatch, TextPart
-from lookalike.domain.query_language import PUSH_AWAY
+from lookalike.domain.query_language import PUSH_AWAY, shown_reading, with_reading
+from lookalike.domain.query_objects import read_objects
 from lookalike.domain.query_tokens import Token, quote, quote_if_needed, tokens
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -20,24 +21,51 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 def format_query(query: Query) -> str:
     """Return a line that `parse_query` reads as the same query (but for `source`).
 
+    Words that would be read as conditions (`two dogs`) are written so only where the query has
+    those conditions; elsewhere they are written as a part with a weight, which stays words.
     Pictures given as bytes have no written form and raise `QueryError`.
     """
     main, weighted = _split_texts(query)
-    match = query.match
+    match, conditions = query.match, query.filter.conditions
+    plain = [quote(text) if is_phrase else text for text, is_phrase in _main_pieces(main, match)]
+    reading = None if match.phrases else read_objects(main)
+    if reading is not None:
+        count = len(reading.conditions)
+        if reading.words == main and conditions[:count] == reading.conditions:
+            conditions = conditions[count:]
+        else:
+            plain = [f"1:{quote(main)}"]
     pieces = [
-        *(quote(text) if is_phrase else text for text, is_phrase in _main_pieces(main, match)),
+        *plain,
         *(f"{_digits(part.weight)}:{quote(part.text)}" for part in weighted),
         *("-" + quote(text) for text in match.excluded),
         *(f"text:{quote(text)}" for text in match.ocr_phrases),
         *(f"-text:{quote(text)}" for text in match.ocr_excluded),
         *(_image(part) for part in query.images),
-        *(_condition(condition) for condition in query.filter.conditions),
+        *(_condition(condition) for condition in conditions),
     ]
     return " ".join(pieces)
 
 
+def words_instead(source: str) -> str:
+    """Return a line that searches for the plain words of another, whatever they could be read as.
+
+    >>> words_instead("two dogs color:red")
+    '1:"two dogs" color:red'
+    """
+    words: list[str] = []
+    rest: list[str] = []
+    for token in tokens(source):
+        is_plain = not (token.name or token.is_negated or token.is_quoted or token.weight)
+        (words if is_plain else rest).append(token.value if is_plain else token.source)
+    return " ".join([f"1:{quote(' '.join(words))}", *rest] if words else rest)
+
+
 def replace_words(query: Query, replacements: Mapping[str, str]) -> Query:
-    """Return the query with words replaced, in its plain and weighted parts but no phrase."""
+    """Return the query with words replaced, in its plain and weighted parts but no phrase.
+
+    Plain words that can be read as conditions only now (`two dgos`) are.
+    """
 
     def corrected(text: str) -> str:
         return " ".join(_swapped(word, replacements) for word in text.split())
@@ -48,13 +76,19 @@ def replace_words(query: Query, replacements: Mapping[str, str]) -> Query:
         for text, is_phrase in _main_pieces(main, query.match)
     ]
     away = query.texts[len(query.texts) - len(query.match.excluded) :]
-    texts = (
-        *([TextPart(" ".join(pieces))] if pieces else []),
-        *(replace(part, text=corrected(part.text)) for part in weighted),
-        *away,
-    )
-    match = replace(query.match, words=corrected(query.match.words))
-    return replace(query, texts=texts, match=match)
+    others = tuple(replace(part, text=corrected(part.text)) for part in weighted)
+    plain, words = " ".join(pieces), corrected(query.match.words)
+    is_readable = plain != main and not (query.match.phrases or query.reading)
+    if is_readable and (reading := read_objects(plain)) is not None:
+        plain = reading.words
+        words = " ".join([plain, *(part.text for part in others if part.weight > 0)]).strip()
+        query = replace(
+            query,
+            filter=with_reading(query.filter, reading),
+            reading=shown_reading(reading),
+        )
+    texts = (*([TextPart(plain)] if plain else []), *others, *away)
+    return replace(query, texts=texts, match=replace(query.match, words=words))
 
 
 def _swapped(word: str, replacements: Mapping[str, str]) -> str:

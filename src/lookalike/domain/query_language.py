@@ -6,7 +6,7 @@ The rules stand in docs/query-language.md; `query_format.format_query` is the wa
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,6 +15,7 @@ from lookalike.domain.filters import Condition, Filter
 from lookalike.domain.images import is_image_id
 from lookalike.domain.queries import ImagePart, Query, Region, TextMatch, TextPart
 from lookalike.domain.query_filters import ALIASES, FILTER_NAMES, condition
+from lookalike.domain.query_objects import Reading, read_objects, shown_condition
 from lookalike.domain.query_tokens import Token, tokens
 
 MOST_CHARACTERS: Final = 2000
@@ -41,6 +42,7 @@ class _Parts:
     ocr_excluded: list[str] = field(default_factory=list[str])
     images: list[ImagePart] = field(default_factory=list[ImagePart])
     conditions: list[Condition] = field(default_factory=list[Condition])
+    labels: Collection[str] = ()
 
 
 def parse_query(
@@ -50,12 +52,15 @@ def parse_query(
     cursor: str | None = None,
     is_explained: bool = False,
     deadline_ms: float = 2000.0,
+    labels: Collection[str] = (),
 ) -> Query:
     """Return the query that a line of text asks.
 
     Plain words make one text part in their order, with the phrases among them; weighted
-    parts and what is pushed away follow. Raises `QueryError` for an unknown name, a text
-    that is too long or a bad weight or region, and `FilterError` for a bad filter value.
+    parts and what is pushed away follow. Plain words that say as a whole which objects there are
+    (`two dogs and a car`) become conditions, too. `labels` are those of another detector than
+    COCO's, where the index has one. Raises `QueryError` for an unknown name, a text that is too
+    long or a bad weight or region, and `FilterError` for a bad filter value.
     """
     if len(text) > MOST_CHARACTERS:
         raise QueryError(
@@ -64,22 +69,39 @@ def parse_query(
         )
     if k < 1:
         raise QueryError(f"k is {k}", hint="ask for at least one hit")
-    parts = _Parts()
+    parts = _Parts(labels=labels)
     for token in tokens(text):
         _read(token, parts)
     if len(parts.weighted) + len(parts.excluded) + len(parts.images) > MOST_PARTS:
         raise QueryError("the query has too many parts", hint=f"at most {MOST_PARTS} are allowed")
+    reading = None if parts.phrases else read_objects(" ".join(parts.main), labels)
+    if reading is not None:
+        parts.main = parts.words = [reading.words] if reading.words else []
     return Query(
         source=text,
         texts=_text_parts(parts),
         images=tuple(parts.images),
         match=_match(parts),
-        filter=Filter(tuple(parts.conditions)),
+        filter=with_reading(Filter(tuple(parts.conditions)), reading),
         k=k,
         cursor=cursor,
         is_explained=is_explained,
         deadline_ms=deadline_ms,
+        reading=shown_reading(reading),
     )
+
+
+def with_reading(filter_: Filter, reading: Reading | None) -> Filter:
+    """Return a filter with what plain words were read as before it, nothing twice."""
+    if reading is None:
+        return filter_
+    rest = (one for one in filter_.conditions if one not in reading.conditions)
+    return Filter((*reading.conditions, *rest))
+
+
+def shown_reading(reading: Reading | None) -> tuple[str, ...]:
+    """Return the conditions of a reading as people read them."""
+    return tuple(map(shown_condition, reading.conditions)) if reading is not None else ()
 
 
 def _text_parts(parts: _Parts) -> tuple[TextPart, ...]:
@@ -111,7 +133,14 @@ def _read(token: Token, parts: _Parts) -> None:
         _refuse_weight(token)
         _need_value(token)
         parts.conditions.append(
-            condition(name, token.value, suffix=token.suffix, is_negated=token.is_negated)
+            condition(
+                name,
+                token.value,
+                suffix=token.suffix,
+                is_negated=token.is_negated,
+                is_quoted=token.is_quoted,
+                labels=parts.labels,
+            )
         )
     elif not token.value:  # "note: …" is prose
         _read_words(Token(f"{name}:", "", token.weight, token.is_negated), parts)
