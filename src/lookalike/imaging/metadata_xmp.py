@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from xml.parsers import expat
 
 from lookalike.imaging.metadata_statements import (
+    GPS_STAMP,
     MAX_PACKET_BYTES,
     XMP_CREATED,
     XMP_DIGITISED,
@@ -75,6 +76,7 @@ _DATES: Final = (
     ("photoshop:DateCreated", XMP_CREATED),
     ("exif:DateTimeDigitized", XMP_DIGITISED),
     ("xmp:CreateDate", XMP_DIGITISED),
+    ("exif:GPSTimeStamp", GPS_STAMP),
 )
 _LATITUDE, _LONGITUDE = "exif:GPSLatitude", "exif:GPSLongitude"
 _PROPERTIES: Final = frozenset((
@@ -87,6 +89,8 @@ _OPEN: Final = frozenset((
     "Iptc4xmpExt:LocationCreated",
 ))  # fmt: skip
 """Elements that are looked into; the history and the parts of a montage are not."""
+
+_KNOWN: Final = _OPEN | _PROPERTIES
 
 _LISTS: Final = frozenset(("rdf:Bag", "rdf:Seq", "rdf:Alt"))
 _ITEMS: Final = frozenset(("rdf:li", "rdf:value"))
@@ -119,7 +123,9 @@ class _Frame(NamedTuple):
     is_text: bool = False
     language: str = ""
     is_closed: bool = False
-    spaces: dict[str, str | None] | None = None
+
+
+_CLOSED: Final = _Frame("", is_closed=True)
 
 
 class _Packet:
@@ -128,6 +134,7 @@ class _Packet:
     def __init__(self) -> None:
         self.values: dict[str, list[_Value]] = {}
         self._frames: list[_Frame] = []
+        self._outer: list[dict[str, str | None]] = []
         self._spaces: dict[str, str | None] = {prefix: prefix for prefix in _PREFIXES}
         self._text: list[str] = []
         self._elements = 0
@@ -151,24 +158,29 @@ class _Packet:
         self._elements += 1
         if len(self._frames) >= _MOST_DEPTH or self._elements > _MOST_ELEMENTS:
             raise _Stop
-        outer = self._spaces
+        self._outer.append(self._spaces)
+        above = self._frames[-1] if self._frames else None
+        frame = _CLOSED
+        if above is None or not above.is_closed:
+            self._declare(attributes)
+            frame = self._frame(self._named(tag), attributes, above)
+        self._frames.append(frame)
+        self._text.clear()
+        if attributes and not frame.is_closed:
+            self._read_attributes(frame, attributes)
+
+    def _declare(self, attributes: dict[str, str]) -> None:
         declared = {
             name[6:]: _SPACES.get(uri) for name, uri in attributes.items() if name[:6] == "xmlns:"
         }
         if declared:
-            self._spaces = outer | declared
-        above = self._frames[-1] if self._frames else None
-        frame = self._frame(self._named(tag), attributes, above)
-        self._frames.append(frame._replace(spaces=outer))
-        self._text.clear()
-        if not frame.is_closed:
-            self._read_attributes(frame, attributes)
+            self._spaces = self._spaces | declared
 
     def _frame(self, name: str, attributes: dict[str, str], above: _Frame | None) -> _Frame:
         """Tell what an element means below the one that holds it."""
+        if above is not None and name not in _KNOWN:
+            return _CLOSED
         language = attributes.get(_XML_LANG, above.language if above else "")
-        if above is not None and (above.is_closed or name not in _OPEN | _PROPERTIES):
-            return _Frame(name, is_closed=True)
         states = above.states if above else None
         if name in _PROPERTIES:
             return _Frame(name, name, is_text=True, language=language)
@@ -189,7 +201,7 @@ class _Packet:
         if frame.is_text and frame.states:
             self._note(frame.states, "".join(self._text), frame.language)
         self._text.clear()
-        self._spaces = frame.spaces if frame.spaces is not None else self._spaces
+        self._spaces = self._outer.pop()
 
     def _named(self, tag: str) -> str:
         """Return a name under its usual prefix; one of an unknown space stands for nothing."""
