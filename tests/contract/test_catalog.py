@@ -13,15 +13,18 @@ from lookalike.adapters.catalog_sqlite import SqliteCatalog
 from lookalike.domain import reasons
 from lookalike.domain.errors import LookalikeError, StoreError
 from lookalike.domain.images import (
+    MOST_WORDS,
+    DetectedObject,
     ImageFacts,
     ImageId,
     ImageRecord,
+    OcrWord,
     PaletteColour,
     Row,
     Source,
     image_id,
 )
-from lookalike.ports.catalog import Batch, CatalogState, Failure, NewImage
+from lookalike.ports.catalog import Batch, CatalogState, Failure, NewImage, Reading
 
 NOW = 1_700_000_000.0
 
@@ -29,7 +32,7 @@ NOW = 1_700_000_000.0
 class SqliteFolder:
     """A folder for each test; rows are dense and listings in their order."""
 
-    many, is_in_row_order = 2500, True
+    many, is_in_row_order, has_region_files = 2500, True, True
 
     def __init__(self, folder):
         self.folder = folder
@@ -47,7 +50,7 @@ class SqliteFolder:
 class CassandraKeyspace:
     """One keyspace for all tests, emptied before each; listings are in the ring's order."""
 
-    many, is_in_row_order = 600, False
+    many, is_in_row_order, has_region_files = 600, False, False
 
     def __init__(self, space):
         self.space = space
@@ -258,6 +261,117 @@ def test_first_and_last_seen_span_every_sighting(catalog):
     catalog.commit(Batch([new("a", 0)], [seen("a", "/a", seen=50.0)]))
     catalog.commit(Batch(sources=[seen("a", "/b", seen=90.0), seen("a", "/c", seen=20.0)]))
     assert (only(catalog, 0).first_seen, only(catalog, 0).last_seen) == (20.0, 90.0)
+
+
+# ── What models read ─────────────────────────────────────────────────────────────────────
+
+CAT = DetectedObject("cat", 0.91, (0.1, 0.2, 0.3, 0.4))
+DOG = DetectedObject("dog", 0.5, (0.0, 0.0, 1.0, 0.3333))
+WORDS = (
+    OcrWord("NO", 0.9, (0.1, 0.1, 0.2, 0.05), 0),
+    OcrWord("parking", 0.8, (0.35, 0.1, 0.4, 0.05), 0),
+    OcrWord("Käfer\0\udcff 🪲", 0.25, (0.0, 0.5, 1.0, 0.5), 3),
+)
+
+
+def carried(**changes):
+    return facts(
+        "a",
+        embedded_title="Tïtle\0",
+        keywords=("a, b", "", "\udcff"),
+        creator="Ann",
+        rights="© Ann",
+        place=(-33.5, 151.25),
+        **changes,
+    )
+
+
+def test_objects_words_and_what_a_file_carries_come_back(catalog):
+    image = NewImage(Row(0), carried(), objects=(CAT, DOG, CAT), words=WORDS)
+    catalog.commit(Batch([image], [seen("a", "/a")]))
+    record = only(catalog, 0)
+    assert (record.facts, record.objects, record.words) == (carried(), (CAT, DOG, CAT), WORDS)
+    assert record.copy_group is None
+    assert record.ocr_text.splitlines()[0] == "NO parking"
+    assert list(catalog.all_records()) == [record]
+
+
+def test_a_reading_replaces_what_it_speaks_of_and_is_logged(catalog):
+    first = NewImage(Row(0), carried(), {"space": "lite 1"}, objects=(CAT,), words=WORDS)
+    seq = catalog.commit(Batch([first], [seen("a", "/a"), seen("a", "/b")]))
+    state, before = catalog.state(), only(catalog, 0)
+    objects = Reading(key("a"), objects=(DOG, DOG), models={"objects": "coco 2"})
+    catalog.commit(Batch(readings=[objects]))
+    after = replace(before, objects=(DOG, DOG), models={"space": "lite 1", "objects": "coco 2"})
+    assert only(catalog, 0) == after
+    assert [(one.op, one.row) for one in catalog.changes(after=seq)] == [("put", 0)]
+    catalog.commit(Batch(readings=[Reading(key("a"), words=(), models={"space": "lite 2"})]))
+    after = replace(after, words=(), models=after.models | {"space": "lite 2"})
+    assert only(catalog, 0) == after
+    catalog.commit(Batch(readings=[Reading(key("a"), facts=facts("a", kind="lineart"))]))
+    assert only(catalog, 0) == replace(after, facts=facts("a", kind="lineart"))
+    assert replace(catalog.state(), seq=0) == replace(state, seq=0)
+
+
+def test_a_reading_that_says_nothing_new_leaves_the_log_alone(catalog):
+    image = NewImage(Row(0), carried(), {"objects": "1"}, objects=(CAT,), words=WORDS)
+    seq = catalog.commit(Batch([image], [seen("a", "/a")]))
+    same = Reading(key("a"), (CAT,), WORDS, carried(), {"objects": "1"})
+    assert catalog.commit(Batch(readings=[same, Reading(key("a"))])) == seq
+
+
+def test_a_reading_of_an_image_that_is_not_there_is_passed_over(catalog):
+    put(catalog, "a", 0)
+    catalog.remove([key("a")])
+    state = catalog.state()
+    readings = [Reading(key(name), objects=(CAT,), models={"x": "1"}) for name in "ab"]
+    catalog.commit(Batch(readings=readings))
+    assert catalog.state() == state
+    assert only(catalog, 0) is None
+    put(catalog, "a", 1)
+    assert only(catalog, 1).objects == ()
+
+
+def test_a_reading_may_come_with_its_image(catalog):
+    reading = Reading(key("a"), objects=(CAT,), models={"objects": "1"})
+    batch = Batch([NewImage(Row(0), facts("a"), {"space": "1"})], [seen("a", "/a")])
+    catalog.commit(replace(batch, readings=[reading]))
+    assert only(catalog, 0).objects == (CAT,)
+    assert only(catalog, 0).models == {"space": "1", "objects": "1"}
+
+
+def test_facts_of_another_image_are_refused(catalog):
+    put(catalog, "a", 0)
+    before = only(catalog, 0)
+    for wrong in (Reading(key("a"), facts=facts("b")), Reading(ImageId("nonsense"), (CAT,))):
+        with pytest.raises(StoreError):
+            catalog.commit(Batch(readings=[wrong]))
+    assert only(catalog, 0) == before
+
+
+def test_very_many_words_and_objects_are_bounded(catalog):
+    words = tuple(replace(WORDS[0], line=number, text="x" * 5000) for number in range(3000))
+    image = NewImage(Row(0), facts("a"), objects=(CAT,) * 5000, words=words)
+    catalog.commit(Batch([image], [seen("a", "/a")]))
+    record = only(catalog, 0)
+    assert record.objects == (CAT,) * 100
+    assert [word.line for word in record.words] == list(range(MOST_WORDS))
+    assert {word.text for word in record.words} == {"x" * 1000}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_boxes_that_are_no_numbers_are_refused(catalog, value):
+    for bad in (replace(CAT, score=value), replace(CAT, box=(0.0, value, 0.1, 0.1))):
+        with pytest.raises(StoreError):
+            catalog.commit(Batch([replace(new("a", 0), objects=(bad,))], [seen("a", "/a")]))
+    assert only(catalog, 0) is None
+
+
+def test_how_long_the_files_of_regions_are_is_stated(place, catalog):
+    catalog.commit(Batch([new("a", 0)], [seen("a", "/a")], regions=3))
+    assert catalog.state().regions == (3 if place.has_region_files else 0)
+    catalog.commit(Batch(sources=[seen("a", "/b")]))
+    assert catalog.state().regions == (3 if place.has_region_files else 0)
 
 
 # ── Merging ──────────────────────────────────────────────────────────────────────────────

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 
+from lookalike.adapters.catalog_sqlite_copies import SqliteCopyLedger
 from lookalike.adapters.catalog_sqlite_mapping import (
     FAILURE_COLUMNS,
-    IMAGE_COLUMNS,
+    RECORD_COLUMNS,
     SOURCE_COLUMNS,
     failure_of,
     pack_site,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from lookalike.adapters.catalog_sqlite_copies import CopyTransaction
     from lookalike.domain.arrays import RowArray
     from lookalike.domain.images import ImageId, ImageRecord, Source
     from lookalike.ports.catalog import Batch, Failure
@@ -61,6 +63,8 @@ class SqliteCatalog:
         self._pooling = threading.Lock()
         self._idle: list[sqlite3.Connection] = []
         self._is_closed = False
+        self.copies = SqliteCopyLedger(self._reading, self._regrouping)
+        """`ports.copies.CopyLedger` over the same file."""
 
     @classmethod
     def open(cls, path: Path, *, is_writer: bool, clock: Callable[[], float]) -> SqliteCatalog:
@@ -87,7 +91,7 @@ class SqliteCatalog:
 
     def state(self) -> CatalogState:
         """Return where the catalog stands now: one row of one small table."""
-        query = "SELECT seq, rows, images, sources, removed, failures FROM state"
+        query = "SELECT seq, rows, images, sources, removed, failures, regions FROM state"
         with self._reading() as connection:
             return CatalogState(*connection.execute(query).fetchone())
 
@@ -262,7 +266,7 @@ class SqliteCatalog:
     def _read_records(self, rows: Sequence[int]) -> dict[int, ImageRecord]:
         """Return the live records among at most `CHUNK` rows, as one moment saw them."""
         marks = _marks(rows)
-        images = f"SELECT {IMAGE_COLUMNS} FROM images WHERE row IN ({marks})"  # noqa: S608
+        images = f"SELECT {RECORD_COLUMNS} FROM images WHERE row IN ({marks})"  # noqa: S608
         sources = (
             f"SELECT image, {SOURCE_COLUMNS} FROM sources"  # noqa: S608
             f" WHERE image IN ({marks}) ORDER BY number"
@@ -323,6 +327,11 @@ class SqliteCatalog:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
+
+    @contextmanager
+    def _regrouping(self) -> Generator[CopyTransaction]:
+        with self._transaction() as transaction:
+            yield transaction.copies
 
 
 def _chunks(values: Sequence[_T]) -> Iterator[Sequence[_T]]:

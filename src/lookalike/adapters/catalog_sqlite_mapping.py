@@ -12,7 +12,17 @@ import struct
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from lookalike.adapters.catalog_values import pack_key, unpack_id, unpack_key
+from lookalike.adapters.catalog_values import (
+    pack_embedded,
+    pack_key,
+    pack_objects,
+    pack_words,
+    unpack_id,
+    unpack_key,
+    unpack_objects,
+    unpack_words,
+    with_embedded,
+)
 from lookalike.domain.errors import IndexCorruptError
 from lookalike.domain.images import ImageFacts, ImageRecord, PaletteColour, Row, Source
 from lookalike.ports.catalog import Failure
@@ -28,8 +38,20 @@ Text: TypeAlias = str | bytes
 
 IMAGE_COLUMNS: Final = (
     "row, id, width, height, bytes, format, frames, kind, flags, taken, palette, color_tags,"
-    " phash, phash_quality, licence, embedded_text, models, first_seen, last_seen"
+    " phash, phash_quality, licence, embedded_text, models, embedded, objects, words, first_seen,"
+    " last_seen"
 )
+RECORD_COLUMNS: Final = (
+    f"{IMAGE_COLUMNS}, (SELECT copy_group FROM copies"  # noqa: S608 - constants
+    " WHERE copies.row = images.row AND copy_group >= 0)"
+)
+"""What `record_of` takes: the columns of an image, and the number of its copy group."""
+
+READING_COLUMNS: Final = IMAGE_COLUMNS.removeprefix("row, id, ").removesuffix(
+    ", first_seen, last_seen"
+)
+"""What models and files say of an image, which a reading may replace."""
+
 SOURCE_COLUMNS: Final = (
     "uri, fingerprint, page_url, site, title, alt_text, caption, page_text, licence, taken,"
     " seen, is_vanished"
@@ -90,6 +112,9 @@ def image_values(image: NewImage, key: bytes, now: float) -> tuple[Any, ...]:
         pack_text(facts.licence),
         pack_text(facts.embedded_text),
         json.dumps(dict(image.models)),
+        pack_embedded(facts),
+        pack_objects(image.objects),
+        pack_words(image.words),
         now if image.first_seen is None else float(image.first_seen),
         now if image.last_seen is None else float(image.last_seen),
     )
@@ -143,9 +168,10 @@ def failure_of(values: Sequence[Any]) -> Failure:
 
 
 def record_of(values: Sequence[Any], sources: Sequence[Source]) -> ImageRecord:
-    """Return the record that `IMAGE_COLUMNS` and its sources make."""
+    """Return the record that `RECORD_COLUMNS` and its sources make."""
     row, key, width, height, size, format_, frames, kind, flags, taken = values[:10]
-    palette, tags, phash, quality, licence, text, models, first_seen, last_seen = values[10:]
+    palette, tags, phash, quality, licence, text, models = values[10:17]
+    embedded, objects, words, first_seen, last_seen, copy_group = values[17:]
     try:
         facts = ImageFacts(
             id=unpack_id(key),
@@ -168,6 +194,8 @@ def record_of(values: Sequence[Any], sources: Sequence[Source]) -> ImageRecord:
             licence=unpack_text(licence),
             embedded_text=unpack_text(text),
         )
+        facts = with_embedded(facts, embedded)
+        found, read = unpack_objects(objects), unpack_words(words)
         stated = dict(_models_of(models))
     except (AttributeError, TypeError, ValueError, struct.error) as error:
         raise IndexCorruptError(
@@ -178,6 +206,9 @@ def record_of(values: Sequence[Any], sources: Sequence[Source]) -> ImageRecord:
         row=Row(row),
         facts=facts,
         sources=tuple(sources),
+        objects=found,
+        words=read,
+        copy_group=copy_group,
         first_seen=first_seen,
         last_seen=last_seen,
         models=stated,

@@ -63,7 +63,30 @@ _V1: Final = (
         id BLOB NOT NULL)""",
 )
 
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_V1,)
+_V2: Final = (
+    "ALTER TABLE state ADD COLUMN regions INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE state ADD COLUMN placed INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE state ADD COLUMN regrouped INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE images ADD COLUMN embedded BLOB NOT NULL DEFAULT x''",
+    "ALTER TABLE images ADD COLUMN objects BLOB NOT NULL DEFAULT x''",
+    "ALTER TABLE images ADD COLUMN words BLOB NOT NULL DEFAULT x''",
+    """CREATE TABLE copies(
+        row INTEGER PRIMARY KEY, copy_group INTEGER NOT NULL, is_canonical INTEGER NOT NULL,
+        via INTEGER NOT NULL, reason TEXT NOT NULL, score REAL NOT NULL,
+        changed INTEGER NOT NULL)""",
+    "CREATE INDEX copies_by_group ON copies(copy_group) WHERE copy_group >= 0",
+    "CREATE INDEX copies_by_change ON copies(changed)",
+    """CREATE TABLE copy_decisions(
+        first BLOB NOT NULL, second BLOB NOT NULL, verdict TEXT NOT NULL, decided REAL NOT NULL,
+        PRIMARY KEY (first, second)) WITHOUT ROWID""",
+    "CREATE INDEX copy_decisions_by_second ON copy_decisions(second)",
+    "CREATE TABLE copy_kept(id BLOB PRIMARY KEY) WITHOUT ROWID",
+    """CREATE TABLE copy_steps(
+        number INTEGER PRIMARY KEY, kind TEXT NOT NULL, images BLOB NOT NULL, kept BLOB,
+        at REAL NOT NULL, before TEXT NOT NULL)""",
+)
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (_V1, _V2)
 """Statements that lead from each version to the next; never edited once released."""
 
 VERSION: Final = len(MIGRATIONS)

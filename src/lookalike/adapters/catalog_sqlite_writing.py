@@ -5,15 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from lookalike.adapters.catalog_sqlite_copies import CopyTransaction
 from lookalike.adapters.catalog_sqlite_mapping import (
     IMAGE_COLUMNS,
+    READING_COLUMNS,
+    RECORD_COLUMNS,
     SOURCE_COLUMNS,
     image_values,
     pack_text,
+    record_of,
     source_of,
     source_values,
 )
-from lookalike.adapters.catalog_values import pack_id, pack_key, require_id
+from lookalike.adapters.catalog_values import new_of, pack_id, pack_key, read_anew, require_id
 from lookalike.domain.errors import StoreError
 from lookalike.domain.images import Row, merged_source
 from lookalike.domain.reasons import BLOCKED
@@ -24,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lookalike.domain.images import ImageId, Source
-    from lookalike.ports.catalog import Batch, NewImage
+    from lookalike.ports.catalog import Batch, NewImage, Reading
 
 _NO_ID: Final = bytes(16)
 """Logged for a row that was written but never became an image's."""
@@ -40,6 +44,14 @@ _INSERT_SOURCE: Final = _insert("sources", f"{SOURCE_COLUMNS}, image")
 _UPDATE_SOURCE: Final = (
     f"UPDATE sources SET ({SOURCE_COLUMNS}) = ({', '.join('?' * 12)}) WHERE uri = ?"  # noqa: S608
 )
+_SELECT_RECORD: Final = f"SELECT {RECORD_COLUMNS} FROM images WHERE id = ?"  # noqa: S608
+_UPDATE_READING: Final = (
+    f"UPDATE images SET ({READING_COLUMNS}) ="  # noqa: S608
+    f" ({', '.join('?' * (READING_COLUMNS.count(',') + 1))}) WHERE row = ?"
+)
+_READ: Final = slice(2, -2)
+"""Where `READING_COLUMNS` stand among `IMAGE_COLUMNS`."""
+
 _SELECT_SOURCE: Final = f"SELECT image, {SOURCE_COLUMNS} FROM sources WHERE uri = ?"  # noqa: S608
 
 
@@ -52,6 +64,7 @@ class CatalogTransaction:
     def __init__(self, connection: sqlite3.Connection, now: float) -> None:
         self._execute = connection.execute
         self._now = now
+        self.copies = CopyTransaction(connection)
         state = self._execute(
             "SELECT seq, rows, images, sources, removed, failures FROM state"
         ).fetchone()
@@ -60,7 +73,7 @@ class CatalogTransaction:
         self._touched: dict[int, tuple[bool, bytes]] = {}
 
     def apply(self, batch: Batch) -> None:
-        """State images, then sources, failures, and what vanished or is forgotten."""
+        """State images, sources, failures, what vanished or is forgotten, then readings."""
         first = self._rows
         written = {int(image.row): pack_id(image.facts.id) for image in batch.images}
         rows = max([first, *(row + 1 for row in written)])
@@ -79,6 +92,10 @@ class CatalogTransaction:
             self._vanish(pack_key(uri))
         for uri in batch.forgotten:
             self._forget(pack_key(uri))
+        for reading in batch.readings:
+            self._put_reading(reading)
+        if batch.regions is not None:
+            self._execute("UPDATE state SET regions = ?1 WHERE regions <> ?1", (batch.regions,))
         self._rows = rows if batch.rows is None else int(batch.rows)
         for row in range(first, self._rows):
             if row not in self._touched:
@@ -122,6 +139,17 @@ class CatalogTransaction:
         if image.first_seen is None:
             self._fresh.add(int(image.row))
         self._touch(int(image.row), key)
+
+    def _put_reading(self, reading: Reading) -> None:
+        """Replace what models and the file say of an image; an unknown one is passed over."""
+        found = self._execute(_SELECT_RECORD, (require_id(reading.image),)).fetchone()
+        if found is None:
+            return
+        row, key, stored = found[0], found[1], found[:-1]
+        values = image_values(read_anew(new_of(record_of(found, ())), reading), key, self._now)
+        if values[_READ] != stored[_READ]:
+            self._execute(_UPDATE_READING, (*values[_READ], row))
+            self._touch(row, key)
 
     def _put_source(self, key: bytes, source: Source) -> None:
         uri = pack_key(source.uri)
@@ -227,6 +255,7 @@ class CatalogTransaction:
         alive = self._execute(
             "SELECT count(*) FROM sources WHERE image = ? AND is_vanished = 0", (row,)
         ).fetchone()[0]
+        self.copies.leave(row)
         self._execute("DELETE FROM sources WHERE image = ?", (row,))
         self._execute("DELETE FROM images WHERE row = ?", (row,))
         self._sources -= alive

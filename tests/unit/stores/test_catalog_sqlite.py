@@ -12,7 +12,7 @@ import pytest
 
 from lookalike.adapters.catalog_sqlite import SqliteCatalog
 from lookalike.adapters.catalog_sqlite_mapping import pack_site, unpack_site
-from lookalike.adapters.catalog_sqlite_schema import MIGRATIONS, VERSION
+from lookalike.adapters.catalog_sqlite_schema import APPLICATION_ID, MIGRATIONS, VERSION
 from lookalike.domain.errors import (
     DiskFullError,
     IndexCorruptError,
@@ -20,8 +20,15 @@ from lookalike.domain.errors import (
     IndexLockedError,
     IndexMissingError,
 )
-from lookalike.domain.images import ImageFacts, Row, Source, image_id, merged_source
-from lookalike.ports.catalog import Batch, NewImage
+from lookalike.domain.images import (
+    DetectedObject,
+    ImageFacts,
+    Row,
+    Source,
+    image_id,
+    merged_source,
+)
+from lookalike.ports.catalog import Batch, CatalogState, NewImage, Reading
 
 
 @pytest.fixture
@@ -94,6 +101,33 @@ def test_an_older_format_is_brought_up_to_date_by_a_writer(open_, path, monkeypa
         open_(is_writer=False)
     assert open_().state().images == 1
     assert open_(is_writer=False).state().images == 1
+
+
+def test_an_index_of_the_first_version_is_brought_up_to_date(open_, path):
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    for statement in MIGRATIONS[0]:
+        connection.execute(statement)
+    key = bytes.fromhex(image_id(b"0"))
+    image = (0, key, 4, 3, 99, "png", 1, "photo", 0, None, b"", "red", 7, 0.5, "cc0", "old", "{}")
+    connection.execute(f"INSERT INTO images VALUES ({', '.join('?' * 19)})", (*image, 1.0, 2.0))
+    source = (1, 0, b"/0", "f", "", b"", "", "", "", "", "cc0", None, 1.0, 0)
+    connection.execute(f"INSERT INTO sources VALUES ({', '.join('?' * 14)})", source)
+    connection.execute("INSERT INTO log VALUES (1, 0, 0, ?)", (key,))
+    connection.execute("UPDATE state SET (seq, rows, images, sources) = (1, 1, 1, 1)")
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    with pytest.raises(IndexFormatError, match="older"):
+        open_(is_writer=False)
+    catalog = open_()
+    (record,) = catalog.all_records()
+    assert (record.facts.embedded_text, record.facts.keywords) == ("old", ())
+    assert (record.objects, record.words, record.copy_group) == ((), (), None)
+    assert catalog.state() == CatalogState(1, 1, 1, 1, 0, 0, 0)
+    found = DetectedObject("cat", 0.5, (0.0, 0.0, 1.0, 1.0))
+    catalog.commit(Batch(readings=[Reading(record.id, objects=(found,))]))
+    assert open_(is_writer=False).records([0])[0].objects == (found,)
 
 
 def test_a_migration_that_fails_changes_nothing(open_, path, monkeypatch):
