@@ -12,6 +12,7 @@ import numpy as np
 
 from lookalike.adapters.blobs_obstore import ObstoreBlobStore
 from lookalike.adapters.catalog_sqlite import SqliteCatalog
+from lookalike.adapters.regions_vectors import VectorRegionIndex
 from lookalike.adapters.text_tantivy import TantivyTextIndex
 from lookalike.domain.errors import BackendTimeoutError, StoreError
 from lookalike.domain.filter_terms import clauses_of, meets
@@ -252,5 +253,6 @@ def open_stores(folder, dim, *, space="toy"):
     texts = MemoryTexts(folder / "text")
     return Stores(
         HashedCatalog(catalog), MemoryFilters(texts), texts, MemoryVectors(dim),
+        VectorRegionIndex(MemoryVectors(dim)),
         ObstoreBlobStore("memory:///"), space, is_dense=False,
     )  # fmt: skip

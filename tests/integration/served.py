@@ -13,6 +13,7 @@ from lookalike.domain.errors import FetchError
 from lookalike.server.app import create_app
 from lookalike.server.options import ServerSettings
 from lookalike.settings import Settings
+from lookalike.settings.features import NO_FEATURES
 from lookalike.wiring.embedded import OpenOptions, assemble
 from lookalike.wiring.manifest import Manifest, SpaceEntry, read_manifest, write_manifest
 from tests.toy import DIM, ToyEncoder, fill_folder
@@ -45,7 +46,7 @@ def open_toy(root, *, count=30):
     """Open an index of toy pictures; `count` 0 leaves it empty."""
     index = root / "index"
     index.mkdir(parents=True)
-    write_manifest(index, Manifest(SpaceEntry("toy", DIM)))
+    write_manifest(index, Manifest(SpaceEntry("toy", DIM), NO_FEATURES))
     with assemble(
         index, read_manifest(index), ToyEncoder(),
         options=OpenOptions(), settings=Settings(decoders=1, threads=1),

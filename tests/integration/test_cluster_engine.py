@@ -14,8 +14,9 @@ from lookalike.domain.ingest_messages import PutMessage, RemoveMessage, encode_m
 from lookalike.domain.queries import Query, TextPart
 from lookalike.domain.query_language import parse_query
 from lookalike.engine.cluster_writer import ClusterWriter, blob_keys
-from lookalike.engine.engine import Engine, EngineParts
+from lookalike.engine.engine import Engine
 from lookalike.engine.ingest import IngestOptions
+from lookalike.engine.parts import EngineParts
 from lookalike.engine.publishing import incoming_key
 from lookalike.engine.repair import repair
 from lookalike.engine.stores import Stores
@@ -25,7 +26,7 @@ from lookalike.ports.source import SourceItem
 from tests.cluster_fakes import Broken, open_stores
 from tests.toy import DIM, ToyEncoder, fill_folder, picture
 
-NAMES = ("catalog", "filters", "texts", "vectors", "blobs")
+NAMES = ("catalog", "filters", "texts", "vectors", "regions", "blobs")
 
 
 @dataclass

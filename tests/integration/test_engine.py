@@ -15,6 +15,7 @@ from lookalike.domain.query_language import parse_query
 from lookalike.engine.ingest import IngestOptions
 from lookalike.ports.source import SourceItem
 from lookalike.settings import Settings
+from lookalike.settings.features import NO_FEATURES
 from lookalike.wiring.embedded import OpenOptions, assemble
 from lookalike.wiring.manifest import Manifest, SpaceEntry, read_manifest, write_manifest
 from tests.toy import DIM, ToyEncoder, fill_folder, picture
@@ -23,7 +24,7 @@ from tests.toy import DIM, ToyEncoder, fill_folder, picture
 def open_toy(root, encoder=None, **options):
     root.mkdir(parents=True, exist_ok=True)
     if not (root / "index.toml").exists():
-        write_manifest(root, Manifest(SpaceEntry("toy", DIM)))
+        write_manifest(root, Manifest(SpaceEntry("toy", DIM), NO_FEATURES))
     return assemble(
         root, read_manifest(root), encoder or ToyEncoder(),
         options=OpenOptions(**options), settings=Settings(decoders=1, threads=1),

@@ -12,6 +12,7 @@ from lookalike.engine.exporting import ExportOptions
 from lookalike.engine.importing import ImportOptions
 from lookalike.ports.source import SourceItem
 from lookalike.settings import Settings
+from lookalike.settings.features import NO_FEATURES
 from lookalike.wiring.embedded import OpenOptions, assemble
 from lookalike.wiring.manifest import Manifest, SpaceEntry, read_manifest, write_manifest
 from lookalike.wiring.moving import export_index, import_index
@@ -25,7 +26,7 @@ def embedded(root):
     root.mkdir()
     encoder = ToyEncoder()
     space = SpaceEntry("toy", DIM, "", encoder.bundle.fingerprint)
-    write_manifest(root, Manifest(space))
+    write_manifest(root, Manifest(space, NO_FEATURES))
     settings = Settings(decoders=1, threads=1)
     return assemble(
         root, read_manifest(root), encoder, options=OpenOptions(is_creating=True), settings=settings

@@ -103,7 +103,7 @@ def test_an_import_that_was_cut_off_goes_on(filled, exported, tmp_path, monkeypa
         def is_due(call, calls=calls, due=due):
             return call in writes and next(calls) == due
 
-        parts = {one: getattr(stores, one) for one in (*NAMES, "filters")}
+        parts = {one: getattr(stores, one) for one in (*NAMES, "filters", "regions")}
         parts[name] = Broken(parts[name], is_due)
         broken = Stores(**parts, space="toy", is_dense=False)
         with make_engine(broken) as engine:

@@ -21,19 +21,29 @@ import numpy as np
 
 from lookalike.domain.filter_terms import terms_of
 from lookalike.domain.images import UNFINISHED, hashed_row
+from lookalike.domain.regions import region_numbers
 from lookalike.engine.documents import document_of
 from lookalike.engine.originals import original_key
-from lookalike.engine.vector_blobs import pack_vector, read_vectors, vector_key
-from lookalike.engine.writer import thumbnail_key
+from lookalike.engine.vector_blobs import (
+    pack_regions,
+    pack_vector,
+    read_regions,
+    read_vectors,
+    regions_key,
+    vector_key,
+)
+from lookalike.engine.writer import reading, regions_of, thumbnail_key
 from lookalike.ports.catalog import Batch
+from lookalike.ports.regions import ImageRegions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from lookalike.domain.arrays import FloatMatrix
     from lookalike.domain.images import ImageId, ImageRecord, Source
+    from lookalike.engine.looking import Seen
     from lookalike.engine.stores import Stores
-    from lookalike.engine.writer import PreparedImage, WriteBatch
+    from lookalike.engine.writer import WriteBatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +74,7 @@ class ClusterWriter:
 
     def write(self, batch: WriteBatch) -> None:
         """Write a batch; what it holds is acknowledged when this returns."""
-        self._put_blobs(batch.images)
+        self._put_blobs(batch)
         sources = [*((one.facts.id, one.source) for one in batch.images), *batch.merged]
         uris = [source.uri for _, source in sources]
         moved_from = self._images_of([*uris, *batch.vanished, *batch.forgotten])
@@ -75,11 +85,15 @@ class ClusterWriter:
                 failures=batch.failures,
                 vanished=batch.vanished,
                 forgotten=batch.forgotten,
+                readings=[reading(facts, seen) for facts, seen in batch.readings],
             )
         )
         touched = {image for image, _ in sources} | moved_from
+        touched |= {facts.id for facts, _ in batch.readings}
         vectors = {one.facts.id: one.vector for one in batch.images}
-        derived = self.derive(touched, vectors=vectors)
+        seen = {one.facts.id: one.seen for one in batch.images}
+        seen |= {facts.id: one for facts, one in batch.readings if "objects" in one.models}
+        derived = self.derive(touched, vectors=vectors, seen=seen)
         finished = [(image, source) for image, source in sources if image not in derived.lost]
         if finished:
             self._stores.catalog.commit(Batch(sources=finished))
@@ -89,11 +103,12 @@ class ClusterWriter:
         images: Iterable[ImageId],
         *,
         vectors: Mapping[ImageId, FloatMatrix] | None = None,
+        seen: Mapping[ImageId, Seen] | None = None,
     ) -> Derived:
-        """Bring vectors and words of some images to what the catalog says of them.
+        """Bring vectors, regions and words of some images to what the catalog says of them.
 
-        `vectors` are at hand already; those of other images are read from the blobs where the
-        vector index lacks them.
+        `vectors` and what was `seen` are at hand already; those of other images are read from the
+        blobs where the index lacks them.
         """
         stores, wanted = self._stores, list(dict.fromkeys(images))
         if not wanted:
@@ -107,6 +122,7 @@ class ClusterWriter:
             elif record.id == image:
                 records.append(record)
         added, lost = self._derive_vectors(records, vectors or {})
+        self._derive_regions(records, seen or {}, set(vectors or {}))
         had_text = stores.texts.has(np.asarray([one.row for one in records], dtype=np.int64))
         stores.texts.add([replace(document_of(one), terms=terms_of(one)) for one in records])
         if gone:
@@ -131,6 +147,7 @@ class ClusterWriter:
     def optimize(self) -> None:
         """Let the vector and the text index put their house in order."""
         self._stores.vectors.optimize()
+        self._stores.regions.optimize()
         self._stores.texts.optimize()
 
     def close(self) -> None:
@@ -144,12 +161,19 @@ class ClusterWriter:
         """
         self._stores.texts.commit(0)
 
-    def _put_blobs(self, images: Sequence[PreparedImage]) -> None:
+    def _put_blobs(self, batch: WriteBatch) -> None:
+        images = batch.images
         blobs = {thumbnail_key(one.facts.id): one.thumbnail for one in images}
         blobs |= {original_key(one.facts.id): one.original for one in images}
         space = self._stores.space
         blobs |= {vector_key(space, one.facts.id): pack_vector(one.vector) for one in images}
+        blobs |= {regions_key(space, one.facts.id): _packed(one.seen) for one in images}
+        again = [(facts.id, one) for facts, one in batch.readings if "objects" in one.models]
+        blobs |= {regions_key(space, image): _packed(one) for image, one in again}
         self._stores.blobs.put_many({key: data for key, data in blobs.items() if data})
+        gone = [regions_key(space, image) for image, one in again if not one.numbers]
+        if gone:
+            self._stores.blobs.delete_many(gone)
 
     def _images_of(self, uris: Sequence[str]) -> set[ImageId]:
         """Return the images that the uris belong to before the batch moves or drops them."""
@@ -186,10 +210,50 @@ class ClusterWriter:
         lost = tuple(image for image in missing if image not in found)
         return len(fresh), lost
 
+    def _derive_regions(
+        self, records: Sequence[ImageRecord], seen: Mapping[ImageId, Seen], fresh: set[ImageId]
+    ) -> None:
+        """Put the regions at hand; put what is missing of others from the blobs, and their terms.
+
+        `fresh` are images of which no other regions were ever put.
+        """
+        stores, regions = self._stores, self._stores.regions
+        nothing = np.empty((0, stores.vectors.dim), np.float32)
+        terms = {one.id: terms_of(one) for one in records}
+        at_hand = [one for one in records if one.id in seen]
+        for is_new in (True, False):
+            some = [one for one in at_hand if (one.id in fresh) == is_new]
+            made = [
+                regions_of(one.row, seen[one.id], terms[one.id])
+                or ImageRegions(one.row, (), nothing)
+                for one in some
+            ]
+            if made:
+                regions.put(made, is_new=is_new)
+        others = [one for one in records if one.id not in seen and region_numbers(one.objects)]
+        if others:
+            is_there = regions.has(np.asarray([one.row for one in others], dtype=np.int64))
+            known = [one for one, has in zip(others, is_there, strict=True) if has]
+            missing = [one for one, has in zip(others, is_there, strict=True) if not has]
+            kept = read_regions(stores, [one.id for one in missing])
+            again = [one for one in missing if one.id in kept]
+            regions.put([ImageRegions(one.row, *kept[one.id], terms[one.id]) for one in again])
+            rows = np.asarray([one.row for one in known], dtype=np.int64)
+            regions.update(rows, [terms[one.id] for one in known])
+        regions.flush()
+
     def _hide(self, rows: np.ndarray) -> None:
         self._stores.vectors.remove(rows)
         self._stores.vectors.flush()
+        self._stores.regions.remove(rows)
         self._stores.texts.remove(rows)
+
+
+def _packed(seen: Seen) -> bytes:
+    """Return the durable copy of an image's regions, empty without any."""
+    if seen.regions is None or not seen.numbers:
+        return b""
+    return pack_regions(seen.numbers, seen.regions)
 
 
 def _unfinished(source: Source) -> Source:
@@ -199,4 +263,9 @@ def _unfinished(source: Source) -> Source:
 
 def blob_keys(space: str, image: ImageId) -> tuple[str, ...]:
     """Return the keys of everything that is kept of an image."""
-    return thumbnail_key(image), original_key(image), vector_key(space, image)
+    return (
+        thumbnail_key(image),
+        original_key(image),
+        vector_key(space, image),
+        regions_key(space, image),
+    )

@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from lookalike.domain.errors import NotFoundError, StoreError, UsageError
@@ -16,9 +15,10 @@ from lookalike.engine.calibrating import calibrate
 from lookalike.engine.copies import CopySearch
 from lookalike.engine.decode_pool import DecodePool
 from lookalike.engine.following import Follower
-from lookalike.engine.ingest import IngestOptions, IngestRun, IngestTools
+from lookalike.engine.ingest import IngestOptions, IngestRun
 from lookalike.engine.lease import WriterLease
 from lookalike.engine.originals import read_original
+from lookalike.engine.parts import EngineParts, ingest_tools
 from lookalike.engine.publishing import publish_pictures, publish_sources
 from lookalike.engine.query_vectors import QueryEncoder
 from lookalike.engine.reports import Status, space_json
@@ -28,7 +28,7 @@ from lookalike.engine.writer import Writer, thumbnail_key
 from lookalike.ranking.rrf import ReciprocalRankFusion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Generator, Sequence
 
     from lookalike.domain.hits import SearchResult
     from lookalike.domain.images import ImageRecord
@@ -36,47 +36,18 @@ if TYPE_CHECKING:
     from lookalike.engine.adding import AddOutcome
     from lookalike.engine.copies import CopyPair
     from lookalike.engine.frames import DecodeAnswer, DecodeJob
+    from lookalike.engine.ingest import IngestTools
     from lookalike.engine.reports import IngestReport, OnProgress
     from lookalike.engine.writer import IndexWriter
     from lookalike.imaging.decode import DecodeLimits
     from lookalike.ports.encoder import Encoder
     from lookalike.ports.ingest_log import IngestLog
-    from lookalike.ports.ranker import Ranker
-    from lookalike.ports.source import Fetcher, PictureSource, SourceItem
+    from lookalike.ports.source import PictureSource, SourceItem
 
 LEAST_PREFIX: Final = 4
 
 WRITER_WAIT_S: Final = 5.0
 """A call that writes waits so long for another process's lock."""
-
-
-@dataclass(frozen=True, slots=True)
-class EngineParts:
-    """What an engine is made of.
-
-    `open_writer` waits at most so many seconds for the index's lock, and opens it for writing;
-    where `writer` is given instead, there is no lock and every call shares it. `log` takes
-    pictures for workers.
-    `limits` of None are the usual ones: a search by words loads nothing that decodes pictures.
-    """
-
-    location: str
-    index_id: str
-    reader: Stores
-    open_writer: Callable[[float], tuple[Stores, Callable[[], None]]] | None
-    encoder: Encoder | None
-    fetcher: Fetcher | None
-    bytes_used: Callable[[], int]
-    reports: Path | None = None
-    limits: DecodeLimits | None = None
-    decode_workers: int = 2
-    search_threads: int = 8
-    is_isolating_queries: bool = False
-    writer_idle_s: float = 0.0
-    ranker: Ranker | None = None
-    writer: IndexWriter | None = None
-    log: IngestLog | None = None
-    clock: Callable[[], float] = time.time
 
 
 class Engine:
@@ -232,7 +203,7 @@ class Engine:
             stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(self._parts.clock()))
             options = replace(options, reports=self._parts.reports / f"refused-{stamp}.jsonl")
         with self.writing() as writer:
-            report = IngestRun(self._tools(writer), options, on_progress).run(sources)
+            report = IngestRun(self._tools(writer, options), options, on_progress).run(sources)
             calibrate(writer.stores, self._parts.encoder)
             return report
 
@@ -245,7 +216,7 @@ class Engine:
         """
         with self.writing() as writer:
             options = IngestOptions(is_keeping=is_keeping, is_forced=is_forced)
-            return add_pictures(self._tools(writer), items, options)
+            return add_pictures(self._tools(writer, options), items, options)
 
     def submit(self, items: Sequence[SourceItem]) -> Sequence[AddOutcome]:
         """Hand pictures to the ingest log where there is one, else add them at once.
@@ -316,7 +287,7 @@ class Engine:
             location=self._parts.location,
             images=state.images,
             sources=state.sources,
-            regions=0,
+            regions=len(self._stores.regions),
             copy_groups=0,
             removed=state.removed,
             failures=self._stores.catalog.failure_counts(),
@@ -364,14 +335,8 @@ class Engine:
 
         return self._parts.limits or DecodeLimits()
 
-    def _tools(self, writer: IndexWriter) -> IngestTools:
-        from lookalike.imaging.examine import ExaminePlan
-
-        encoder = self._parts.encoder
-        preprocess = encoder.preprocess if encoder is not None else None
-        plan = ExaminePlan(preprocess=preprocess, limits=self._limits())
-        fetcher = self._parts.fetcher
-        return IngestTools(writer, encoder, self._decoders(), plan, fetcher, self._parts.clock)
+    def _tools(self, writer: IndexWriter, options: IngestOptions) -> IngestTools:
+        return ingest_tools(self._parts, writer, self._decoders(), options)
 
     def _open_writer(self, wait_s: float = WRITER_WAIT_S) -> Writer:
         if self._parts.open_writer is None:

@@ -40,6 +40,7 @@ class Follower:
         with self._lock:
             state = stores.catalog.state()
             stores.vectors.refresh(state.rows)
+            stores.regions.refresh(state.regions)
             stores.filters.refresh(state.rows)
             self._filters_seq = replay(
                 stores.catalog,
@@ -54,3 +55,4 @@ class Follower:
     def _hide(self, rows: RowArray) -> None:
         self._stores.filters.remove(rows)
         self._stores.vectors.remove(rows)
+        self._stores.regions.remove(rows)

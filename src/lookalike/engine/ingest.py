@@ -8,10 +8,9 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from lookalike.domain import reasons
 from lookalike.engine.intake import Intake, IntakeTools, Judged, SeenUris
+from lookalike.engine.looking import Looker, Seen, View
 from lookalike.engine.refusals import RefusalFile
 from lookalike.engine.relay import WriteBehind, read_ahead
 from lookalike.engine.reports import IngestProgress, IngestReport
@@ -20,7 +19,7 @@ from lookalike.ports.catalog import Failure
 from lookalike.telemetry.stages import StageTimer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from lookalike.domain.arrays import FloatMatrix
@@ -29,11 +28,13 @@ if TYPE_CHECKING:
     from lookalike.engine.reports import OnProgress
     from lookalike.engine.writer import IndexWriter
     from lookalike.imaging.examine import ExaminePlan
-    from lookalike.ports.encoder import Encoder
     from lookalike.ports.source import Fetcher, PictureSource
 
 BATCH: Final = 64
 """Pictures encoded and committed at once."""
+
+PAGES: Final = 8
+"""A batch with so many pictures to read is full: reading takes a second each."""
 
 BATCH_WAIT_S: Final = 1.0
 """After so long, a smaller batch is committed."""
@@ -54,11 +55,14 @@ class IngestOptions:
     `is_forced` looks at known pictures again; `is_pruning` forgets sources that vanished, and
     removes images left without any; `is_keeping` stores pictures that came as bytes; `licence`
     is assumed where a source states none; `reports` is the file that lists what was refused.
+    `is_without_objects` and `is_without_words` leave out the models that look for them.
     """
 
     is_forced: bool = False
     is_pruning: bool = False
     is_keeping: bool = False
+    is_without_objects: bool = False
+    is_without_words: bool = False
     licence: str = "unknown"
     reports: Path | None = None
     stop: threading.Event = field(default_factory=threading.Event)
@@ -66,10 +70,10 @@ class IngestOptions:
 
 @dataclass(frozen=True, slots=True)
 class IngestTools:
-    """What a run works with; `encoder` is None where vectors come ready."""
+    """What a run works with."""
 
     writer: IndexWriter
-    encoder: Encoder | None
+    looker: Looker
     pool: DecodePool
     plan: ExaminePlan
     fetcher: Fetcher | None
@@ -131,7 +135,7 @@ class IngestRun:
         )  # fmt: skip
         stop = self._options.stop
         judging = intake.judge(source, seen)
-        for judged in read_ahead(judging, most=2 * BATCH, stop=stop, tick_s=TICK_S):
+        for judged in read_ahead(judging, most=BATCH, stop=stop, tick_s=TICK_S):
             if judged is not None:
                 self._take(judged)
             if self._pending.is_due():
@@ -153,6 +157,8 @@ class IngestRun:
         elif judged.facts.id in self._flying or self._is_known(judged.facts.id):
             self._pending.merged.append((judged.facts.id, judged.source))
             self._counts["merged"] += 1
+            if self._options.is_forced and judged.facts.id not in self._flying:
+                self._pending.readings.append(judged)
         elif self._catalog.blocked([judged.facts.id]):
             error = (reasons.BLOCKED, "removed with --block")
             self._refuse(judged.source, error, is_old=False)
@@ -193,13 +199,24 @@ class IngestRun:
     def _save(self, saver: WriteBehind[WriteBatch]) -> None:
         """Encode what is pending and hand it to the writing thread."""
         pending, self._pending = self._pending, _Pending()
-        vectors = self._encode(pending.images)
+        looked_at = [*pending.images, *(replace(one, view=_known(one)) for one in pending.readings)]
+        seen = self._tools.looker.look([one.view for one in looked_at], self._stages)
+        fresh = len(pending.images)
         batch = WriteBatch(
             images=[
                 PreparedImage(
-                    _facts(judged), judged.source, vector, judged.thumbnail, judged.original
+                    _facts(judged),
+                    judged.source,
+                    _vector(one),
+                    judged.thumbnail,
+                    judged.original,
+                    seen=one,
                 )
-                for judged, vector in zip(pending.images, vectors, strict=True)
+                for judged, one in zip(pending.images, seen[:fresh], strict=True)
+            ],
+            readings=[
+                (_facts(judged), one)
+                for judged, one in zip(pending.readings, seen[fresh:], strict=True)
             ],
             merged=tuple(pending.merged),
             failures=tuple(pending.failures),
@@ -215,15 +232,6 @@ class IngestRun:
         self._flying.difference_update(ids)
         fresh = [image for image in ids if image not in self._rewritten]
         self._ids.extend(fresh[: max(0, MOST_REPORTED - len(self._ids))])
-
-    def _encode(self, judged: list[Judged]) -> list[FloatMatrix]:
-        pixels = [one.pixels for one in judged if one.vector is None and one.pixels is not None]
-        encoded: Iterable[FloatMatrix] = ()
-        if pixels and self._tools.encoder is not None:
-            with self._stages.stage("encode", items=len(pixels)):
-                encoded = self._tools.encoder.encode_images(np.stack(pixels))
-        fresh = iter(encoded)
-        return [one.vector if one.vector is not None else next(fresh) for one in judged]
 
     def _note_vanished(self, prefix: str, seen: SeenUris, saver: WriteBehind[WriteBatch]) -> None:
         is_pruning = self._options.is_pruning
@@ -280,6 +288,7 @@ class _Pending:
     """What waits for the next commit."""
 
     images: list[Judged] = field(default_factory=list["Judged"])
+    readings: list[Judged] = field(default_factory=list["Judged"])
     merged: list[tuple[ImageId, Source]] = field(default_factory=list["tuple[ImageId, Source]"])
     failures: list[Failure] = field(default_factory=list["Failure"])
     vanished: list[str] = field(default_factory=list[str])
@@ -288,13 +297,27 @@ class _Pending:
     def is_due(self) -> bool:
         """Tell whether it is time to commit; the wait begins with the first thing pending."""
         others = len(self.merged) + len(self.failures) + len(self.vanished)
-        if len(self.images) >= BATCH or others >= MOST_PENDING:
+        looked_at = len(self.images) + len(self.readings)
+        if looked_at >= BATCH or others >= MOST_PENDING:
+            return True
+        if sum(one.view.page is not None for one in (*self.images, *self.readings)) >= PAGES:
             return True
         if not self.images and not others:
             return False
         now = time.monotonic()
         self.began = now if self.began is None else self.began
         return now - self.began >= BATCH_WAIT_S
+
+
+def _known(judged: Judged) -> View:
+    """Return the view of a picture whose vector is there already."""
+    return replace(judged.view, pixels=None)
+
+
+def _vector(seen: Seen) -> FloatMatrix:
+    if seen.vector is None:
+        raise ValueError("a picture without a vector cannot be saved")
+    return seen.vector
 
 
 def _facts(judged: Judged) -> ImageFacts:

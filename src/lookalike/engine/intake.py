@@ -18,11 +18,12 @@ from lookalike.domain.errors import ImageError
 from lookalike.domain.images import ImageFacts, ImageId
 from lookalike.domain.sources import is_unchanged
 from lookalike.engine.frames import DecodeAnswer, DecodeJob
+from lookalike.engine.looking import View
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from lookalike.domain.arrays import FloatMatrix, Pixels
+    from lookalike.domain.arrays import FloatMatrix
     from lookalike.domain.images import Source
     from lookalike.engine.decode_pool import DecodePool
     from lookalike.imaging.examine import ExaminePlan
@@ -56,16 +57,15 @@ class Judged:
     """One source and what became of it.
 
     `known`: unchanged since the last run. `failed`: `error` holds reason and detail.
-    `examined`: decoded, or its vector came ready.
+    `examined`: decoded, or its vector came ready; models may look at the `view`.
     """
 
     source: Source
     verdict: Literal["known", "failed", "examined"]
     facts: ImageFacts | None = None
-    pixels: Pixels | None = field(default=None, repr=False)
     thumbnail: bytes = field(default=b"", repr=False)
     original: bytes = field(default=b"", repr=False)
-    vector: FloatMatrix | None = field(default=None, repr=False)
+    view: View = field(default_factory=View)
     error: tuple[str, str] = ("", "")
     is_old_failure: bool = False
 
@@ -215,7 +215,7 @@ class Intake:
             return judged
         if judged.facts is None:  # the vector stands even where the picture is not at hand
             judged = Judged(item.source, "examined", facts=_bare_facts(item))
-        return replace(judged, vector=_only(item))
+        return replace(judged, view=replace(judged.view, vector=_only(item)))
 
     def _examined(self, item: SourceItem, answer: DecodeAnswer | None) -> Judged:
         if answer is None:
@@ -231,7 +231,12 @@ class Intake:
             item.source,
             "examined",
             facts=examined.facts,
-            pixels=examined.pixels,
+            view=View(
+                examined.pixels,
+                examined.canvas,
+                examined.page,
+                is_gated=self._tools.plan.page_side is not None,
+            ),
             thumbnail=examined.thumbnail,
             original=item.data if self._tools.is_keeping else b"",
         )

@@ -127,12 +127,12 @@ class Looker:
         stages: StageTimer,
     ) -> list[FloatMatrix | None]:
         """Return the vectors of the telling objects of each picture, made in large batches."""
-        from lookalike.imaging.crops import crop_boxes
-
         found: list[FloatMatrix | None] = [None] * len(views)
         wanting = [at for at in range(len(views)) if numbers[at]]
         if self.encoder is None or not wanting:
             return found
+        from lookalike.imaging.crops import crop_boxes
+
         with stages.stage("regions", items=sum(len(numbers[at]) for at in wanting)):
             crops = [
                 crop_boxes(

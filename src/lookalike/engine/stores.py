@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lookalike.ports.blobs import BlobStore
     from lookalike.ports.catalog import Catalog
     from lookalike.ports.filters import FilterIndex
+    from lookalike.ports.regions import RegionIndex
     from lookalike.ports.text import TextIndex
     from lookalike.ports.vectors import VectorIndex
 
@@ -36,6 +37,7 @@ class Stores:
     filters: FilterIndex
     texts: TextIndex
     vectors: VectorIndex
+    regions: RegionIndex
     blobs: BlobStore
     space: str
     visible_rows: int = 0
@@ -44,7 +46,7 @@ class Stores:
     def close(self) -> None:
         """Close every store, the catalog last; one that fails keeps no other open."""
         with ExitStack() as closing:
-            for store in (self.catalog, self.filters, self.texts, self.vectors):
+            for store in (self.catalog, self.filters, self.texts, self.vectors, self.regions):
                 closing.callback(store.close)
 
 

@@ -14,15 +14,18 @@ from typing import TYPE_CHECKING, Final, Protocol
 import numpy as np
 
 from lookalike.domain.images import ImageId, ImageRecord, Row
+from lookalike.engine.looking import Seen
 from lookalike.engine.originals import original_key
 from lookalike.engine.stores import Stores, replay, replay_texts
-from lookalike.ports.catalog import Batch, Failure, NewImage
+from lookalike.ports.catalog import Batch, Failure, NewImage, Reading
+from lookalike.ports.regions import ImageRegions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from concurrent.futures import Future
 
     from lookalike.domain.arrays import FloatMatrix
+    from lookalike.domain.filter_terms import FilterTerms
     from lookalike.domain.images import ImageFacts, Source
 
 TEXT_COMMIT_S: Final = 0.5
@@ -47,19 +50,35 @@ class PreparedImage:
     original: bytes = field(default=b"", repr=False)
     models: Mapping[str, str] | None = None
     times: tuple[float, float] | None = None
+    seen: Seen = field(default_factory=Seen, repr=False)
 
     def at(self, row: Row, models: Mapping[str, str]) -> NewImage:
         """Return what the catalog is told, with the writer's `models` where it brings none."""
         first_seen, last_seen = self.times or (None, None)
         stated = models if self.models is None else self.models
-        return NewImage(row, self.facts, stated, first_seen, last_seen)
+        return NewImage(
+            row, self.facts, {**stated, **self.seen.models}, first_seen, last_seen,
+            self.seen.objects, self.seen.words,
+        )  # fmt: skip
+
+    def regions_at(self, row: int, terms: FilterTerms | None = None) -> ImageRegions | None:
+        """Return what the region index is told, None of an image without regions."""
+        return regions_of(row, self.seen, terms)
+
+
+def regions_of(row: int, seen: Seen, terms: FilterTerms | None = None) -> ImageRegions | None:
+    """Return the regions that were seen in the image of a row."""
+    if seen.regions is None or not seen.numbers:
+        return None
+    return ImageRegions(row, seen.numbers, seen.regions, terms)
 
 
 @dataclass(frozen=True, slots=True)
 class WriteBatch:
-    """What one commit adds."""
+    """What one commit adds; `readings` are facts and what was seen anew of known images."""
 
     images: Sequence[PreparedImage] = ()
+    readings: Sequence[tuple[ImageFacts, Seen]] = ()
     merged: Sequence[tuple[ImageId, Source]] = ()
     failures: Sequence[Failure] = ()
     vanished: Sequence[str] = ()
@@ -67,7 +86,9 @@ class WriteBatch:
 
     def __bool__(self) -> bool:
         """Tell whether there is anything to write."""
-        return any((self.images, self.merged, self.failures, self.vanished, self.forgotten))
+        return any(
+            (self.images, self.readings, self.merged, self.failures, self.vanished, self.forgotten)
+        )
 
 
 def thumbnail_key(image: ImageId) -> str:
@@ -139,6 +160,7 @@ class Writer:
         total = first + len(batch.images)
         if batch.images:
             self._append(batch.images, first)
+        self._put_regions(batch, first)
         stores.catalog.commit(
             Batch(
                 images=[
@@ -152,14 +174,17 @@ class Writer:
                 vanished=batch.vanished,
                 forgotten=batch.forgotten,
                 rows=total,
+                readings=[reading(facts, seen) for facts, seen in batch.readings],
+                regions=stores.regions.length,
             )
         )
         stores.vectors.refresh(total)
+        stores.regions.refresh(stores.regions.length)
         stores.filters.refresh(total)
         self._derive(is_text_due=self._clock() - self._text_committed >= TEXT_COMMIT_S)
         if self._sealing is None or self._sealing.done():
             self._end_sealing()
-            self._sealing = self._sealer.submit(stores.vectors.maybe_seal)
+            self._sealing = self._sealer.submit(self._seal)
 
     def remove(self, ids: Sequence[ImageId], *, is_blocked: bool) -> int:
         """Remove images everywhere and return how many there were."""
@@ -179,6 +204,7 @@ class Writer:
         self.flush()
         self._end_sealing()
         self._stores.vectors.optimize()
+        self._stores.regions.optimize()
         self._stores.texts.optimize()
 
     def close(self) -> None:
@@ -208,6 +234,7 @@ class Writer:
             [
                 ImageRecord(
                     Row(int(row)), image.facts, (image.source,),
+                    objects=image.seen.objects,
                     first_seen=image.times[0] if image.times else image.source.seen,
                 )
                 for row, image in zip(rows, images, strict=True)
@@ -218,6 +245,25 @@ class Writer:
         blobs = {thumbnail_key(image.facts.id): image.thumbnail for image in images}
         blobs |= {original_key(image.facts.id): image.original for image in images}
         stores.blobs.put_many({key: data for key, data in blobs.items() if data})
+
+    def _put_regions(self, batch: WriteBatch, first: int) -> None:
+        """Append the regions of new images, and those of known ones that were looked at anew."""
+        stores = self._stores
+        fresh = [image.regions_at(first + at) for at, image in enumerate(batch.images)]
+        stores.regions.put([one for one in fresh if one is not None], is_new=True)
+        looked_at = {facts.id: seen for facts, seen in batch.readings if "objects" in seen.models}
+        if looked_at:
+            nothing = np.empty((0, stores.vectors.dim), np.float32)
+            stores.regions.put(
+                [
+                    regions_of(row, looked_at[image]) or ImageRegions(row, (), nothing)
+                    for image, row in stores.catalog.rows_of(list(looked_at)).items()
+                ]
+            )
+        stores.regions.flush()
+
+    def _seal(self) -> bool:
+        return self._stores.vectors.maybe_seal() | self._stores.regions.maybe_seal()
 
     def _derive(self, *, is_text_due: bool) -> None:
         stores = self._stores
@@ -238,3 +284,15 @@ class Writer:
     def _hide(self, rows: np.ndarray) -> None:
         self._stores.filters.remove(rows)
         self._stores.vectors.remove(rows)
+        self._stores.regions.remove(rows)
+
+
+def reading(facts: ImageFacts, seen: Seen) -> Reading:
+    """Return what the catalog is told of a known image that was looked at anew."""
+    return Reading(
+        facts.id,
+        objects=seen.objects if "objects" in seen.models else None,
+        words=seen.words if "words" in seen.models else None,
+        facts=facts,
+        models=seen.models,
+    )

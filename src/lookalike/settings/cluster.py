@@ -20,7 +20,8 @@
     url = "kafka://10.0.0.5:9092/photos"
 
 Every further line of a table is a setting of its back end. `[log]` may be left out: pictures are
-then indexed by whoever adds them.
+then indexed by whoever adds them. `[features]` says what is looked for in pictures
+(`settings.features`).
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 from lookalike.domain.errors import UsageError, suggest_names
+from lookalike.settings.features import Features, read_features
 
 PORTS: Final = ("catalog", "text", "vectors", "blobs", "log")
 REQUIRED: Final = ("catalog", "text", "vectors", "blobs")
@@ -90,6 +92,7 @@ class ClusterConfig:
     name: str
     encoder: str | None
     backends: Mapping[str, BackendConfig]
+    features: Features = field(default_factory=Features)
 
 
 def load_cluster(
@@ -112,7 +115,7 @@ def load_cluster(
         raise UsageError(f"{where} cannot be read: {error}") from error
     except OSError as error:
         raise UsageError(f"{where} cannot be opened: {error.strerror}") from error
-    known = ("name", "encoder", *PORTS)
+    known = ("name", "encoder", "features", *PORTS)
     for key in values:
         if key not in known:
             raise UsageError(f"{where}: {key} is not known", hint=suggest_names(key, known))
@@ -130,7 +133,8 @@ def load_cluster(
     backends = {
         port: _backend(where, port, values[port], secrets) for port in PORTS if port in values
     }
-    return ClusterConfig(where.absolute(), name, encoder, backends)
+    features = read_features(values.get("features", {}), str(where))
+    return ClusterConfig(where.absolute(), name, encoder, backends, features)
 
 
 def _backend(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,13 +15,19 @@ if TYPE_CHECKING:
     from lookalike.adapters.catalog_cassandra import CassandraCatalog
     from lookalike.adapters.text_elasticsearch_rebuild import ElasticsearchRebuild
     from lookalike.adapters.text_elasticsearch_server import SearchServer
+    from lookalike.adapters.vectors_milvus_options import MilvusOptions
+    from lookalike.adapters.vectors_pinecone_options import PineconeOptions
     from lookalike.ports.blobs import BlobStore
     from lookalike.ports.filters import FilterIndex
     from lookalike.ports.ingest_log import IngestLog
     from lookalike.ports.provision import Provisioner
+    from lookalike.ports.regions import RegionIndex
     from lookalike.ports.text import TextIndex
     from lookalike.ports.vectors import VectorIndex
     from lookalike.settings.cluster import BackendConfig, ClusterConfig
+
+REGIONS: Final = "regions"
+"""Stands beside the ports of the file: it shares the place of the vectors."""
 
 Options_co = TypeVar("Options_co", covariant=True)
 
@@ -73,20 +80,15 @@ class Backends:
 
     def vectors(self, dim: int) -> VectorIndex:
         """Return the vector index."""
-        config = self._of("vectors")
+        return self._once("vectors", partial(self._vectors, dim))
 
-        def connect() -> VectorIndex:
-            if config.scheme == "pinecone":
-                from lookalike.adapters.vectors_pinecone import PineconeVectorIndex
-                from lookalike.adapters.vectors_pinecone_options import PineconeOptions
+    def regions(self, dim: int) -> RegionIndex:
+        """Return the region index: a collection or namespace of its own beside the vectors."""
+        from lookalike.adapters.regions_vectors import VectorRegionIndex
 
-                return PineconeVectorIndex.open(_read(PineconeOptions, config), dim=dim)
-            from lookalike.adapters.vectors_milvus import MilvusVectorIndex
-            from lookalike.adapters.vectors_milvus_options import MilvusOptions
-
-            return MilvusVectorIndex.open(_read(MilvusOptions, config), dim=dim)
-
-        return self._once("vectors", connect)
+        return self._once(
+            "regions", lambda: VectorRegionIndex(self._vectors(dim, is_of_regions=True))
+        )
 
     def blobs(self) -> BlobStore:
         """Return the blob store; it connects with its first call."""
@@ -115,13 +117,24 @@ class Backends:
 
     def provisioner(self, port: str, dim: int) -> Provisioner:
         """Return what makes and checks a back end for vectors of `dim` numbers."""
-        return self._once(f"{port} provisioner", partial(self._provisioner, self._of(port), dim))
+        return self._once(f"{port} provisioner", partial(self._provisioner, port, dim))
 
     def close(self) -> None:
         """Close everything that was opened; again, it does nothing."""
         self._closing.close()
 
-    def _provisioner(self, config: BackendConfig, dim: int) -> Provisioner:
+    def _vectors(self, dim: int, *, is_of_regions: bool = False) -> VectorIndex:
+        config = self._of("vectors")
+        if config.scheme == "pinecone":
+            from lookalike.adapters.vectors_pinecone import PineconeVectorIndex
+
+            return PineconeVectorIndex.open(_pinecone(config, is_of_regions), dim=dim)
+        from lookalike.adapters.vectors_milvus import MilvusVectorIndex
+
+        return MilvusVectorIndex.open(_milvus(config, is_of_regions), dim=dim)
+
+    def _provisioner(self, port: str, dim: int) -> Provisioner:
+        config = self._of("vectors" if port == REGIONS else port)
         if config.port == "catalog":
             from lookalike.adapters.catalog_cassandra_options import CassandraOptions
             from lookalike.adapters.catalog_cassandra_provision import CassandraProvisioner
@@ -137,15 +150,13 @@ class Backends:
             is_local = config.scheme == "file"
             return BlobProvisioner(config.url, None if is_local else self._blob_options())
         if config.scheme == "pinecone":
-            from lookalike.adapters.vectors_pinecone_options import PineconeOptions
             from lookalike.adapters.vectors_pinecone_provision import PineconeProvisioner
 
-            return PineconeProvisioner(_read(PineconeOptions, config), dim=dim)
+            return PineconeProvisioner(_pinecone(config, port == REGIONS), dim=dim)
         if config.scheme == "milvus":
-            from lookalike.adapters.vectors_milvus_options import MilvusOptions
             from lookalike.adapters.vectors_milvus_provision import MilvusProvisioner
 
-            return MilvusProvisioner(_read(MilvusOptions, config), dim=dim)
+            return MilvusProvisioner(_milvus(config, port == REGIONS), dim=dim)
         if config.scheme == "sqlite":
             from lookalike.adapters.log_sqlite_provision import SqliteLogProvisioner
             from lookalike.adapters.log_sqlite_schema import SqliteLogOptions
@@ -185,3 +196,21 @@ class Backends:
 def _read(options: type[_Options[Options_co]], config: BackendConfig) -> Options_co:
     """Read an adapter's options from its table, with the secrets of the environment."""
     return options.from_url(config.url, **config.secrets, **config.settings)
+
+
+def _milvus(config: BackendConfig, is_of_regions: bool) -> MilvusOptions:
+    from lookalike.adapters.vectors_milvus_options import MilvusOptions
+
+    options = _read(MilvusOptions, config)
+    if not is_of_regions:
+        return options
+    return replace(options, collection=f"{options.collection}_{REGIONS}")
+
+
+def _pinecone(config: BackendConfig, is_of_regions: bool) -> PineconeOptions:
+    from lookalike.adapters.vectors_pinecone_options import PineconeOptions
+
+    options = _read(PineconeOptions, config)
+    if not is_of_regions:
+        return options
+    return replace(options, namespace=f"{options.namespace}-{REGIONS}")

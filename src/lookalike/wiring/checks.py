@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 LOW_SPACE_BYTES: Final = 1 << 30
 SAMPLE: Final = 200
 
+PATIENCE_MS: Final = 20_000.0
+"""The search of a check loads the models first, on a machine that may be busy."""
+
 
 def repair_folder(folder: Path) -> dict[str, object]:
     """Complete what is derived of an index folder from its catalog's log, and tell how far."""
@@ -96,7 +99,9 @@ def _check_index(engine: Engine) -> Iterator[Finding]:
         counts = ", ".join(f"{reason} {count}" for reason, count in status.failures.items())
         yield Finding("refused", "warning", counts, "see reports/ in the index folder")
     if engine.encoder is not None and engine.encoder.has_text and status.images:
-        result = engine.search(Query(texts=(TextPart("a photograph"),), k=1))
+        result = engine.search(
+            Query(texts=(TextPart("a photograph"),), k=1, deadline_ms=PATIENCE_MS)
+        )
         detail = f"{result.timings_ms['total']:.0f} ms, models loaded for it"
         is_fine = bool(result.hits) and not result.degraded
         yield Finding("search", "ok" if is_fine else "error", detail, "; ".join(result.degraded))

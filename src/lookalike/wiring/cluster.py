@@ -11,13 +11,15 @@ from lookalike.adapters.bundle_files import load_bundle, packaged_names
 from lookalike.adapters.encoder_onnx import OnnxEncoder
 from lookalike.domain.errors import BackendMissingError, EncoderMismatchError, UsageError
 from lookalike.engine.cluster_writer import ClusterWriter
-from lookalike.engine.engine import Engine, EngineParts
+from lookalike.engine.engine import Engine
+from lookalike.engine.parts import EngineParts
 from lookalike.engine.stores import Stores
 from lookalike.engine.working import Worker
 from lookalike.settings import DEFAULT_BUNDLE, Settings, load_settings
 from lookalike.settings.cluster import load_cluster
-from lookalike.wiring.backends import Backends
+from lookalike.wiring.backends import REGIONS, Backends
 from lookalike.wiring.embedded import OpenOptions, decode_limits, make_fetcher
+from lookalike.wiring.lookers import make_detector, make_ocr
 from lookalike.wiring.manifest import (
     FILE_NAME,
     Manifest,
@@ -80,6 +82,7 @@ def assemble_cluster(
         filters=filters,
         texts=texts,
         vectors=backends.vectors(manifest.space.dim),
+        regions=backends.regions(manifest.space.dim),
         blobs=backends.blobs(),
         space=manifest.space.name,
         is_dense=False,
@@ -94,6 +97,9 @@ def assemble_cluster(
             writer=ClusterWriter(stores, models=models),
             log=backends.log() if "log" in config.backends else None,
             encoder=encoder,
+            detector=make_detector(config.features, threads=settings.threads),
+            ocr=make_ocr(config.features, threads=settings.threads),
+            is_keeping_place=config.features.place,
             fetcher=make_fetcher(settings),
             bytes_used=lambda: stores.vectors.stats().bytes,
             limits=decode_limits(settings),
@@ -132,7 +138,7 @@ def make_cluster(backends: Backends, space: SpaceEntry) -> list[str]:
             f"the index there was made for {found.bundle or 'ready vectors'} ({found.dim} numbers)",
             hint="name that encoder in lookalike.toml, or other places for a new index",
         )
-    for port in backends.config.backends:
+    for port in (*backends.config.backends, REGIONS):
         if port != "blobs":
             made += backends.provisioner(port, space.dim).prepare()
     return made

@@ -20,8 +20,8 @@ from lookalike.engine.writer import thumbnail_key
 from lookalike.ports.text import TextDocument
 from lookalike.settings import load_settings
 from lookalike.settings.cluster import load_cluster
-from lookalike.wiring.backends import Backends
-from lookalike.wiring.checks import check_bundles, check_installation
+from lookalike.wiring.backends import REGIONS, Backends
+from lookalike.wiring.checks import PATIENCE_MS, check_bundles, check_installation
 from lookalike.wiring.cluster import assemble_cluster, read_cluster_manifest
 from lookalike.wiring.embedded import OpenOptions
 
@@ -49,7 +49,7 @@ def check_cluster(path: str | os.PathLike[str]) -> list[Finding]:
         except LookalikeError as error:
             findings.append(Finding("index", "error", error.message, error.hint))
             dim = 0
-        for port in config.backends:
+        for port in (*config.backends, REGIONS):
             findings += _check_backend(backends, port, dim)
         if any(finding.state == "error" for finding in findings):
             return findings
@@ -130,7 +130,9 @@ def _check_index(engine: Engine, config: ClusterConfig) -> Iterator[Finding]:
         counts = ", ".join(f"{reason} {count}" for reason, count in status.failures.items())
         yield Finding("refused", "warning", counts)
     if engine.encoder is not None and engine.encoder.has_text and status.images:
-        result = engine.search(Query(texts=(TextPart("a photograph"),), k=1))
+        result = engine.search(
+            Query(texts=(TextPart("a photograph"),), k=1, deadline_ms=PATIENCE_MS)
+        )
         detail = f"{result.timings_ms['total']:.0f} ms, models loaded for it"
         is_fine = bool(result.hits) and not result.degraded
         yield Finding("search", "ok" if is_fine else "error", detail, "; ".join(result.degraded))

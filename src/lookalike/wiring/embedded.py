@@ -18,6 +18,7 @@ from lookalike.adapters.encoder_onnx import OnnxEncoder
 from lookalike.adapters.fetch_http import FetchPolicy, GuardedFetcher
 from lookalike.adapters.filters_columns import ColumnsFilterIndex
 from lookalike.adapters.lock_file import WriterLock
+from lookalike.adapters.regions_faiss import FaissRegionIndex
 from lookalike.adapters.text_tantivy import TantivyTextIndex
 from lookalike.adapters.vectors_faiss import FaissVectorIndex
 from lookalike.adapters.vectors_matrix import HEADER_BYTES
@@ -30,9 +31,12 @@ from lookalike.domain.errors import (
     StoreError,
     UsageError,
 )
-from lookalike.engine.engine import Engine, EngineParts
+from lookalike.engine.engine import Engine
+from lookalike.engine.parts import EngineParts
 from lookalike.engine.stores import Stores
 from lookalike.settings import DEFAULT_BUNDLE, Settings, load_settings
+from lookalike.settings.features import Features
+from lookalike.wiring.lookers import make_detector, make_ocr
 from lookalike.wiring.manifest import (
     FILE_NAME,
     Manifest,
@@ -69,6 +73,7 @@ class OpenOptions:
     dim: int | None = None
     is_creating: bool = False
     is_serving: bool = False
+    features: Features | None = None
 
 
 def open_index(
@@ -109,6 +114,9 @@ def assemble(
             location=str(root),
             index_id=manifest.id,
             reader=opener.open_reader(),
+            detector=make_detector(manifest.features, threads=settings.threads),
+            ocr=make_ocr(manifest.features, threads=settings.threads),
+            is_keeping_place=manifest.features.place,
             open_writer=opener.open_writer,
             encoder=encoder,
             fetcher=make_fetcher(settings),
@@ -165,7 +173,7 @@ def _create(root: Path, options: OpenOptions, settings: Settings) -> None:
         )
     try:
         root.mkdir(parents=True, exist_ok=True)
-        write_manifest(root, Manifest(space))
+        write_manifest(root, Manifest(space, options.features or Features()))
     except OSError as error:
         raise StoreError(f"cannot make an index in {root}: {error.strerror}") from error
 
@@ -264,10 +272,19 @@ class _Opener:
                 settings=VectorSettings(threads=self._settings.threads),
             )
             opened.callback(vectors.close)
+            regions = FaissRegionIndex.open(
+                root / "spaces" / space.name / "regions",
+                dim=space.dim,
+                length=catalog.state().regions,
+                removed=np.asarray(catalog.removed_rows(), dtype=np.int64),
+                is_writer=is_writer,
+                settings=VectorSettings(threads=self._settings.threads),
+            )
+            opened.callback(regions.close)
             texts = self._texts(is_writer=is_writer)
             blobs = ObstoreBlobStore((root / "blobs").as_uri())
             opened.pop_all()
-        return Stores(catalog, filters, texts, vectors, blobs, space.name)
+        return Stores(catalog, filters, texts, vectors, regions, blobs, space.name)
 
     def open_writer(self, wait_s: float) -> tuple[Stores, Callable[[], None]]:
         """Take the lock and open the stores for writing; give back how to release it."""

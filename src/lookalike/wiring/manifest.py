@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from lookalike.domain.errors import IndexCorruptError, IndexFormatError, IndexMissingError
+from lookalike.settings.features import Features, read_features, render_features
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,6 +34,7 @@ class Manifest:
     """The facts of an index that do not change with its pictures."""
 
     space: SpaceEntry
+    features: Features = field(default_factory=Features)
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     format: int = FORMAT
 
@@ -82,7 +84,8 @@ def _manifest(values: dict[str, object], path: str) -> Manifest:
         bundle=str(space.get("bundle", "")),  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
         fingerprint=str(space.get("fingerprint", "")),  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
     )
-    return Manifest(entry, str(values.get("id", "")), version)
+    features = read_features(values.get("features", {}), path)
+    return Manifest(entry, features, str(values.get("id", "")), version)
 
 
 def is_left_over(path: Path) -> bool:
@@ -112,5 +115,7 @@ def render_manifest(manifest: Manifest) -> str:
         f"name = {json.dumps(space.name)}\n"
         f"dim = {space.dim}\n"
         f"bundle = {json.dumps(space.bundle)}\n"
-        f"fingerprint = {json.dumps(space.fingerprint)}\n"
+        f"fingerprint = {json.dumps(space.fingerprint)}\n\n"
+        "# What is looked for in pictures; a change holds for those that are added from then on.\n"
+        f"{render_features(manifest.features)}"
     )

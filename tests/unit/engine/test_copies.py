@@ -9,6 +9,7 @@ from lookalike.adapters.source_folder import FolderSource
 from lookalike.domain.errors import NotFoundError, UnknownNameError
 from lookalike.domain.images import image_id
 from lookalike.settings import Settings
+from lookalike.settings.features import NO_FEATURES
 from lookalike.wiring.embedded import OpenOptions, assemble
 from lookalike.wiring.manifest import Manifest, SpaceEntry, read_manifest, write_manifest
 from tests.toy import DIM, ToyEncoder, picture
@@ -36,7 +37,7 @@ def names(tmp_path_factory):
 def engine(names):
     root = names[0].parent / "index"
     root.mkdir()
-    write_manifest(root, Manifest(SpaceEntry("toy", DIM)))
+    write_manifest(root, Manifest(SpaceEntry("toy", DIM), NO_FEATURES))
     settings = Settings(decoders=1, threads=1)
     with assemble(
         root, read_manifest(root), ToyEncoder(), options=OpenOptions(), settings=settings

@@ -46,7 +46,7 @@ def test_each_kind_of_text_has_its_field():
     assert document.title == "Ship"
     assert document.page_text == "about ships"
     assert document.ocr_text == "NO PARKING"
-    assert document.labels == "boat boat"
+    assert document.labels == "boat vehicle watercraft"
     assert document.path.splitlines() == ["a/boat.jpg", "b/ship.jpg"]
 
 

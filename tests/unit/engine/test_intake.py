@@ -79,7 +79,7 @@ def test_every_item_is_judged_in_its_order():
     assert [one.source.uri for one in judged] == ["/a", "/b", "/c", "/d"]
     assert [one.verdict for one in judged] == ["examined", "failed", "failed", "examined"]
     assert judged[0].facts.id == image_id(RED)
-    assert judged[0].pixels.shape == (16, 16, 3)
+    assert judged[0].view.pixels.shape == (16, 16, 3)
     assert judged[0].thumbnail
     assert judged[1].error[0] == reasons.NOT_AN_IMAGE
     assert judged[2].error == (reasons.BAD_RECORD, "odd")
@@ -116,7 +116,7 @@ def test_a_ready_vector_stands_without_its_picture():
     [judged] = judge(item)
     assert judged.verdict == "examined"
     assert (judged.facts.width, judged.facts.height) == (640, 480)
-    assert judged.vector.shape == (4,)
+    assert judged.view.vector.shape == (4,)
     [again] = judge(item)
     assert again.facts.id == judged.facts.id
 

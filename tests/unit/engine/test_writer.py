@@ -10,6 +10,7 @@ from lookalike.domain.images import ImageFacts, Source, image_id
 from lookalike.engine.stores import Stores
 from lookalike.engine.writer import PreparedImage, WriteBatch, Writer
 from lookalike.settings import Settings
+from lookalike.settings.features import NO_FEATURES
 from lookalike.wiring.embedded import OpenOptions, assemble
 from lookalike.wiring.manifest import Manifest, SpaceEntry, read_manifest, write_manifest
 from tests.toy import DIM, ToyEncoder, fill_folder
@@ -43,7 +44,7 @@ class Told:
 def engine(tmp_path):
     root = tmp_path / "index"
     root.mkdir()
-    write_manifest(root, Manifest(SpaceEntry("toy", DIM)))
+    write_manifest(root, Manifest(SpaceEntry("toy", DIM), NO_FEATURES))
     settings = Settings(decoders=1, threads=1)
     with assemble(
         root, read_manifest(root), ToyEncoder(), options=OpenOptions(), settings=settings
@@ -53,7 +54,7 @@ def engine(tmp_path):
 
 def writer_of(engine, log, failing=()):
     stores, release = engine._parts.open_writer(0.0)
-    names = ("catalog", "filters", "texts", "vectors", "blobs")
+    names = ("catalog", "filters", "texts", "vectors", "regions", "blobs")
     told = {name: Told(name, getattr(stores, name), log, failing) for name in names}
     return Writer(
         Stores(**told, space="toy"), models={}, clock=lambda: 1000.0,
