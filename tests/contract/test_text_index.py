@@ -163,6 +163,93 @@ def test_phrases_must_occur_and_excluded_must_not(index: TextIndex) -> None:
     assert found(index, TextMatch(words="dog", phrases=("no such thing",))) == []
 
 
+READABLE = (
+    TextDocument(0, ocr_text="NO PARKING\nany time"),
+    TextDocument(1, ocr_text="Car-park P12", caption="no parking"),
+    TextDocument(2, ocr_text="a piano, café"),
+    TextDocument(3, ocr_text="東京Tower 北海道の犬"),
+    TextDocument(4, ocr_text="한국어 학교"),
+    TextDocument(5, caption="park", path="park.jpg"),
+    TextDocument(6, ocr_text="спарка \U0001d482\U0001d483\U0001d484\U0001d485"),
+)
+
+
+@pytest.mark.parametrize(
+    ("phrase", "rows"),
+    [
+        ("no parking", [0]),
+        ("NO-PARKING any", [0]),
+        ("park", [0, 1]),
+        ("arkin", [0]),
+        ("o parki", [0]),
+        ("g any t", [0]),
+        ("parking no", []),
+        ("no  parking", [0]),
+        ("noparking", []),
+        ("parkings", []),
+        ("no", [0]),
+        ("an", [0]),
+        ("p", [0, 1, 2]),
+        ("p1", [1]),
+        ("12", []),
+        ("a p", [2]),
+        ("CAFE", [2]),
+        ("海道", [3]),
+        ("海", [3]),
+        ("北海道の犬", [3]),
+        ("道北", []),
+        ("京tow", [3]),
+        ("국어", [4]),
+        ("학교", [4]),
+        ("парк", [6]),
+        ("bcd", [6]),
+        ("time n", []),
+    ],
+)
+def test_text_in_pictures_is_found_by_phrases_and_parts_of_words(
+    open_index: Open, phrase: str, rows: list[int]
+) -> None:
+    index = open_index()
+    index.add(READABLE)
+    index.commit(1)
+    match = TextMatch(ocr_phrases=(phrase,))
+    assert sorted(found(index, match)) == rows
+    assert (index.score(match, np.arange(7)) > 0).nonzero()[0].tolist() == rows
+    others = TextMatch(words="park piano tower 학교 спарка", ocr_excluded=(phrase,))
+    assert set(found(index, others)) == set(range(7)) - set(rows)
+
+
+def test_whole_words_in_pictures_come_before_parts(open_index: Open) -> None:
+    index = open_index()
+    texts = ("parking here", "park", "parks and the like", "the park gate")
+    index.add([TextDocument(row, ocr_text=text) for row, text in enumerate(texts)])
+    index.commit(1)
+    match = TextMatch(ocr_phrases=("park",))
+    assert found(index, match) == [1, 3, 0, 2]
+    assert list(index.matched_terms(match, np.array([0, 1]))) == [("ocr_text:park",)] * 2
+    phrase = TextMatch(ocr_phrases=("e par",))
+    assert list(index.matched_terms(phrase, np.array([3, 1]))) == [('ocr_text:"e par"',), ()]
+
+
+def test_keywords_and_creators_are_fields_with_weights(open_index: Open) -> None:
+    index = open_index()
+    index.add(
+        [
+            TextDocument(0, creator="Dorothea Lange"),
+            TextDocument(1, keywords="lange\nbridges"),
+            TextDocument(2, caption="elsewhere"),
+        ]
+    )
+    index.commit(1)
+    assert found(index, "lange") == [1, 0]
+    assert found(index, TextMatch(phrases=("dorothea lange",))) == [0]
+    terms = index.matched_terms(TextMatch(words="bridge lange"), np.array([0, 1]))
+    assert [set(held) for held in terms] == [
+        {"creator:lange"},
+        {"keywords:bridge", "keywords:lange"},
+    ]
+
+
 @pytest.mark.parametrize(
     "words", ["", "!!!", "-", '"', "AND OR NOT", "title:dog", "a*", "(", "\x00", "\U000e0100"]
 )
@@ -320,12 +407,20 @@ def test_matched_terms_say_where(index: TextIndex) -> None:
 TEXTS = st.text(max_size=30)
 
 
-@given(texts=st.lists(TEXTS, max_size=4), match=st.builds(TextMatch, TEXTS, st.tuples(TEXTS)))
+@given(
+    texts=st.lists(TEXTS, max_size=4),
+    match=st.builds(TextMatch, TEXTS, st.tuples(TEXTS), st.lists(TEXTS, max_size=1).map(tuple)),
+)
 @settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None
 )
 def test_no_text_breaks_it(index: TextIndex, texts: list[str], match: TextMatch) -> None:
-    index.add([TextDocument(row, caption=text, path=text) for row, text in enumerate(texts)])
+    index.add(
+        [
+            TextDocument(row, caption=text, path=text, ocr_text=text)
+            for row, text in enumerate(texts)
+        ]
+    )
     try:
         found(index, match)
         index.correct(match.words)

@@ -37,6 +37,9 @@ def documents(seed):
             title=text(random_, 5) if random_.random() < 0.3 else "",
             page_text=text(random_, 300) if random_.random() < 0.2 else "",
             labels=text(random_, 3),
+            keywords=text(random_, 4),
+            creator=text(random_, 2) if random_.random() < 0.2 else "",
+            ocr_text=text(random_, 60) if random_.random() < 0.4 else "",
             path=f"{random_.choice(WORDS)}/IMG_{row}.jpg",
         )
 
@@ -47,6 +50,11 @@ def matches(seed):
         yield TextMatch(words=text(random_, 4) or "dog")
         yield TextMatch(words=text(random_, 3), phrases=(text(random_, 3) or "red ball",))
         yield TextMatch(words="dog water", excluded=(text(random_, 2) or "snow",))
+        read = text(random_, 3) or "no parking"
+        begin = random_.randrange(max(1, len(read) - 5))
+        part = read[begin : begin + random_.randint(1, 9)].strip() or "no"
+        yield TextMatch(words=text(random_, 2), ocr_phrases=(part,))
+        yield TextMatch(words="dog water run", ocr_excluded=(part,))
 
 
 @pytest.fixture(scope="module")

@@ -95,4 +95,6 @@ class Refusal:
         return BackendError(backend, f"it refuses ({self.status} {self.kind}): {text}")
 
 
-OLD_HINT: Final = "rebuild it, or name another alias"
+OLD_HINT: Final = (
+    "make it anew with: lookalike optimize --rebuild-words --config FILE; or name another alias"
+)

@@ -75,8 +75,8 @@ def row_chunks(rows: RowArray) -> Iterator[list[int]]:
         yield distinct[begin : begin + WINDOW].tolist()
 
 
-def demand_ours(server: SearchServer) -> str:
-    """Return the name of the index behind the alias.
+def demand_ours(server: SearchServer, *, oldest: int = VERSION) -> str:
+    """Return the name of the index behind the alias, of this version or an older allowed one.
 
     Raises:
         BackendMissingError: there is none.
@@ -98,7 +98,7 @@ def demand_ours(server: SearchServer) -> str:
             hint="it was made by something else: delete it, or name another alias",
         )
     version = version_of(content)
-    if version != VERSION:
+    if not (isinstance(version, int) and oldest <= version <= VERSION):
         what = "was made by something else" if version is None else f"is of version {version}"
         raise BackendSchemaError(
             server.name, f"{index} {what}; version {VERSION} is needed", hint=OLD_HINT

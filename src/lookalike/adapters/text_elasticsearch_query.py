@@ -7,7 +7,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from lookalike.adapters.text_elasticsearch_schema import TERMS, storable
-from lookalike.adapters.text_schema import FIELDS, Analysis, TextIndexSettings, stem_field
+from lookalike.adapters.text_query import shown_terms
+from lookalike.adapters.text_schema import (
+    FIELDS,
+    OCR,
+    PART_SCORE,
+    PARTS,
+    Analysis,
+    TextIndexSettings,
+    stem_field,
+)
+from lookalike.adapters.text_words import PART, is_within_words, parts_of
 from lookalike.domain.errors import QueryError, StoreError
 from lookalike.domain.filter_terms import AnyTerm, NoTerm, clauses_of
 
@@ -51,7 +61,7 @@ class ElasticsearchQueries:
         """
         demands = [
             *self._phrases(match.phrases, FIELDS),
-            *self._phrases(match.ocr_phrases, ("ocr_text",)),
+            *(self._readable(terms) for terms in self._analysed(match.ocr_phrases)),
         ]
         terms = self._analysis.query_terms(match.words)
         if not demands and not terms:
@@ -75,11 +85,11 @@ class ElasticsearchQueries:
         for term in self._analysis.query_terms(match.words):
             for name in FIELDS:
                 named[f"{name}:{term}"] = self._either(name, term)
-        for phrases, fields in ((match.phrases, FIELDS), (match.ocr_phrases, ("ocr_text",))):
-            for terms in self._analysed(phrases):
-                shown = terms[0] if len(terms) == 1 else f'"{" ".join(terms)}"'
-                for name in fields:
-                    named[f"{name}:{shown}"] = _phrase(name, terms)
+        for terms in self._analysed(match.phrases):
+            for name in FIELDS:
+                named[f"{name}:{shown_terms(terms)}"] = _phrase(name, terms)
+        for terms in self._analysed(match.ocr_phrases):
+            named[f"{OCR}:{shown_terms(terms)}"] = _part(terms)
         return named
 
     def _scored(self, term: str) -> list[Query]:
@@ -99,12 +109,17 @@ class ElasticsearchQueries:
         ]
 
     def _excluded(self, match: TextMatch) -> list[Query]:
-        return [
+        words = [
             self._either(name, terms[0]) if len(terms) == 1 else _phrase(name, terms)
-            for phrases, fields in ((match.excluded, FIELDS), (match.ocr_excluded, ("ocr_text",)))
-            for terms in self._analysed(phrases)
-            for name in fields
+            for terms in self._analysed(match.excluded)
+            for name in FIELDS
         ]
+        return [*words, *(_part(terms) for terms in self._analysed(match.ocr_excluded))]
+
+    def _readable(self, terms: Sequence[str]) -> Query:
+        """Return the query of a phrase in the text of the picture, whole words first."""
+        part = {"constant_score": {"filter": _part(terms), "boost": PART_SCORE}}
+        return {"bool": {"must": [part], "should": [_phrase(OCR, terms, self._weights[OCR])]}}
 
     def _analysed(self, phrases: Sequence[str]) -> list[list[str]]:
         analysed = (self._analysis.terms(phrase) for phrase in phrases)
@@ -202,6 +217,14 @@ def _phrase(name: str, terms: Sequence[str], weight: float = 1.0) -> Query:
     return {"match_phrase": {name: {"query": " ".join(terms), "boost": weight}}}
 
 
+def _part(terms: Sequence[str]) -> Query:
+    """Return the query of a phrase that may begin and end inside words."""
+    text = " ".join(terms)
+    if len(text) < PART:
+        return {"prefix": {PARTS if is_within_words(text) else OCR: {"value": text}}}
+    return _phrase(PARTS, parts_of(text))
+
+
 def _clauses(queries: Sequence[Query]) -> int:
     """Count the terms that queries hold, as the server does."""
     count = 0
@@ -209,6 +232,8 @@ def _clauses(queries: Sequence[Query]) -> int:
         kind, content = next(iter(query.items()))
         if kind == "bool":
             count += sum(_clauses(inner) for inner in content.values() if isinstance(inner, list))
+        elif kind == "constant_score":
+            count += _clauses([content["filter"]])
         elif kind == "match_phrase":
             count += len(next(iter(content.values()))["query"].split(" "))
         else:

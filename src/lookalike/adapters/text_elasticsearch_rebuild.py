@@ -15,7 +15,13 @@ from lookalike.adapters.text_elasticsearch_bulk import Write, write_all
 from lookalike.adapters.text_elasticsearch_hits import PARTIAL, demand_ours, fetch_sorted, read_seq
 from lookalike.adapters.text_elasticsearch_provision import create_index, newest_index
 from lookalike.adapters.text_elasticsearch_query import terms_query
-from lookalike.adapters.text_elasticsearch_schema import REMOVED, ROW, TEXT_MARKER
+from lookalike.adapters.text_elasticsearch_schema import (
+    OLDEST_REBUILT,
+    REMOVED,
+    ROW,
+    TEXT_MARKER,
+    upgraded,
+)
 from lookalike.domain.errors import BackendError
 
 if TYPE_CHECKING:
@@ -65,7 +71,7 @@ class ElasticsearchRebuild:
                 "another rebuild is under way, or was left behind",
                 hint="wait for it, or abandon it",
             )
-        old = demand_ours(server)
+        old = demand_ours(server, oldest=OLDEST_REBUILT)
         last = newest_index(server)
         number = int((last[0] if last else old).rpartition("-")[2]) + 1
         begun_at = _last_writes(server, old)
@@ -151,7 +157,7 @@ class ElasticsearchRebuild:
         noted = [source[REMOVED] for source in sources if REMOVED in source]
         returned = set(self._alive(noted))
         gone = np.array([row for row in noted if row not in returned], np.int64)
-        documents = [source for source in sources if ROW in source]
+        documents = [upgraded(source) for source in sources if ROW in source]
         write_all(self._next, removals(gone))
         write_all(self._next, (Write.index(str(one[ROW]), one) for one in documents))
 

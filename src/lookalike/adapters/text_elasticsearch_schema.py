@@ -9,18 +9,24 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Final
 
-from lookalike.adapters.text_schema import BLANK, FIELDS, Analysis, stem_field
-from lookalike.adapters.text_words import STOP_WORDS, path_words
+from lookalike.adapters.text_schema import BLANK, FIELDS, OCR, PARTS, Analysis, stem_field
+from lookalike.adapters.text_words import STOP_WORDS, joined_parts, path_words
 from lookalike.domain.filters import ASPECTS, NUMBER_FIELDS, SIZES, TYPES
 from lookalike.domain.images import COLOR_NAMES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from lookalike.adapters.text_elasticsearch_options import ElasticsearchOptions
     from lookalike.domain.filter_terms import FilterTerms
     from lookalike.ports.text import TextDocument
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Rises with every change of the fields or of the analysis."""
+
+OLDEST_REBUILT: Final = 1
+"""The oldest version that a rebuild can make into this one."""
+
 
 ROW: Final = "row"
 IS_TEXT: Final = "is_text"
@@ -62,6 +68,7 @@ def mappings() -> dict[str, Any]:
     for name in FIELDS:
         properties[name] = _text("positions")
         properties[stem_field(name)] = _text("freqs")
+    properties[PARTS] = _text("positions") | {"norms": False}
     for name in NUMBER_FIELDS:
         properties[name] = {"type": "double"}
     return {"dynamic": "strict", "_meta": meta(), "properties": properties}
@@ -102,10 +109,28 @@ def text_fields(document: TextDocument, analysis: Analysis) -> dict[str, Any]:
         text = path_words(text) if name == "path" else text
         terms = analysis.terms(text)
         made[name] = " ".join(terms) or BLANK
+        if name == OCR and terms:
+            made[PARTS] = joined_parts(terms)
         made[stem_field(name)] = " ".join(analysis.stems(text)) or BLANK
         if name != "path":
             words.update(terms)
     made[WORDS] = sorted(words - STOP_WORDS)
+    return made
+
+
+def upgraded(source: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an index of an older version stores of a document as this version does.
+
+    Texts that were not indexed then are missing until the document is written again.
+    """
+    made = dict(source)
+    if not made.get(IS_TEXT):
+        return made
+    for name in FIELDS:
+        for field in (name, stem_field(name)):
+            made.setdefault(field, BLANK)
+    if made[OCR] != BLANK:
+        made[PARTS] = joined_parts(made[OCR].split())
     return made
 
 

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from lookalike.adapters.text_schema import FIELDS, ROW, Analysis, TextIndexSettings, stem_field
+from lookalike.adapters.text_schema import (
+    FIELDS,
+    OCR,
+    PART_SCORE,
+    PARTS,
+    ROW,
+    Analysis,
+    TextIndexSettings,
+    stem_field,
+)
+from lookalike.adapters.text_words import PART, is_within_words, parts_of
 
 if TYPE_CHECKING:
     import tantivy
@@ -32,7 +42,7 @@ class QueryCompiler:
         occur = self._tantivy.Occur
         demands = [
             *self._phrases(match.phrases, FIELDS),
-            *self._phrases(match.ocr_phrases, ("ocr_text",)),
+            *(self._readable(terms) for terms in self._analysed(match.ocr_phrases)),
         ]
         scored = [
             (occur.Should, query)
@@ -83,10 +93,12 @@ class QueryCompiler:
                 for name in FIELDS
                 if doc_freq(name, term) or doc_freq(stem_field(name), stem)
             ]
-        for phrases, fields in ((match.phrases, FIELDS), (match.ocr_phrases, ("ocr_text",))):
-            for terms in self._analysed(phrases):
-                shown = terms[0] if len(terms) == 1 else f'"{" ".join(terms)}"'
-                named += [(f"{name}:{shown}", self._phrase(name, terms)) for name in fields]
+        for terms in self._analysed(match.phrases):
+            named += [
+                (f"{name}:{shown_terms(terms)}", self._phrase(name, terms)) for name in FIELDS
+            ]
+        for terms in self._analysed(match.ocr_phrases):
+            named.append((f"{OCR}:{shown_terms(terms)}", self._part(terms)))
         return list({name: (name, query) for name, query in named}.values())
 
     def _scored(self, term: str) -> list[tantivy.Query]:
@@ -113,12 +125,27 @@ class QueryCompiler:
         ]
 
     def _excluded(self, match: TextMatch) -> list[tantivy.Query]:
-        return [
+        words = [
             self._either(name, terms[0]) if len(terms) == 1 else self._phrase(name, terms)
-            for phrases, fields in ((match.excluded, FIELDS), (match.ocr_excluded, ("ocr_text",)))
-            for terms in self._analysed(phrases)
-            for name in fields
+            for terms in self._analysed(match.excluded)
+            for name in FIELDS
         ]
+        return [*words, *(self._part(terms) for terms in self._analysed(match.ocr_excluded))]
+
+    def _readable(self, terms: Sequence[str]) -> tantivy.Query:
+        """Return the query of a phrase in the text of the picture, whole words first."""
+        kinds, occur = self._tantivy.Query, self._tantivy.Occur
+        whole = kinds.boost_query(self._phrase(OCR, terms), self._weights[OCR])
+        part = kinds.const_score_query(self._part(terms), PART_SCORE)
+        return kinds.boolean_query([(occur.Must, part), (occur.Should, whole)])
+
+    def _part(self, terms: Sequence[str]) -> tantivy.Query:
+        """Return the query of a phrase that may begin and end inside words."""
+        text = " ".join(terms)
+        if len(text) < PART:  # letters, marks and digits alone: no syntax of a pattern
+            field = PARTS if is_within_words(text) else OCR
+            return self._tantivy.Query.regex_query(self._schema, field, f"{text}.*")
+        return self._phrase(PARTS, parts_of(text))
 
     def _analysed(self, phrases: Sequence[str]) -> list[list[str]]:
         analysed = (self._analysis.terms(phrase) for phrase in phrases)
@@ -136,3 +163,8 @@ class QueryCompiler:
 
     def _term(self, name: str, value: str | int) -> tantivy.Query:
         return self._tantivy.Query.term_query(self._schema, name, value)
+
+
+def shown_terms(terms: Sequence[str]) -> str:
+    """Return a phrase as it is shown to explain a hit."""
+    return terms[0] if len(terms) == 1 else f'"{" ".join(terms)}"'

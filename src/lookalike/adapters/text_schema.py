@@ -11,6 +11,7 @@ from lookalike.adapters.text_words import (
     STOP_WORDS,
     WORD_PATTERN,
     indexable,
+    joined_parts,
     path_words,
 )
 from lookalike.domain.errors import UnknownNameError, suggest_names
@@ -24,15 +25,24 @@ DEFAULT_WEIGHTS: Final[dict[str, float]] = {
     "alt_text": 2.0,
     "caption": 2.0,
     "title": 1.5,
+    "keywords": 1.5,
     "labels": 1.5,
     "ocr_text": 1.0,
     "path": 1.0,
     "page_text": 0.5,
     "colors": 0.5,
+    "creator": 0.5,
 }
 """What a match in each field counts; a caption says what is shown, a page says much else."""
 
 FIELDS: Final = tuple(DEFAULT_WEIGHTS)
+OCR: Final = "ocr_text"
+PARTS: Final = "ocr_parts"
+"""Holds the parts of the text read from a picture, for phrases that begin or end inside words."""
+
+PART_SCORE: Final = 1.0
+"""What a phrase in that text scores wherever it stands; between whole words it adds its BM25."""
+
 ROW: Final = "row"
 SEQ: Final = "seq"
 MARKER_ROW: Final = 2**64 - 1
@@ -47,6 +57,7 @@ field. With a term in each the two are the same, and so are the scores of both d
 
 _EXACT_TOKENIZER: Final = "lookalike_exact_1"
 _STEM_TOKENIZER: Final = "lookalike_english_1"
+_PART_TOKENIZER: Final = "lookalike_parts_1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +102,7 @@ def build_schema() -> tantivy.Schema:
         builder.add_text_field(
             stem_field(name), tokenizer_name=_STEM_TOKENIZER, index_option="freq"
         )
+    builder.add_text_field(PARTS, tokenizer_name=_PART_TOKENIZER, index_option="position")
     return builder.build()
 
 
@@ -98,13 +110,17 @@ class Analysis:
     """Turns text into terms, the same way for documents and for queries."""
 
     def __init__(self) -> None:
+        import tantivy
+
         self._exact = _analyzer(is_stemmed=False)
         self._stem = _analyzer(is_stemmed=True)
+        self._parts = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.whitespace()).build()
 
     def register(self, index: tantivy.Index) -> None:
         """Make the tokenizers known to an index."""
         index.register_tokenizer(_EXACT_TOKENIZER, self._exact)
         index.register_tokenizer(_STEM_TOKENIZER, self._stem)
+        index.register_tokenizer(_PART_TOKENIZER, self._parts)
 
     def terms(self, text: str) -> list[str]:
         """Return the words of a text as written, in order: lower case, ASCII-folded."""
@@ -137,7 +153,7 @@ def _analyzer(*, is_stemmed: bool) -> tantivy.TextAnalyzer:
     return (builder.filter(tantivy.Filter.stemmer("English")) if is_stemmed else builder).build()
 
 
-def build_document(document: TextDocument) -> tantivy.Document:
+def build_document(document: TextDocument, analysis: Analysis) -> tantivy.Document:
     """Return a document as Tantivy takes it."""
     import tantivy
 
@@ -148,6 +164,8 @@ def build_document(document: TextDocument) -> tantivy.Document:
         text = indexable(path_words(text) if name == "path" else text)
         made.add_text(name, text)
         made.add_text(stem_field(name), text)
+    if terms := analysis.terms(document.ocr_text):
+        made.add_text(PARTS, joined_parts(terms))
     return made
 
 

@@ -148,7 +148,7 @@ class TantivyTextIndex:
             top = self._view.top_row
             self._delete(writer, [row for row in latest if row <= top or row in self._pending])
             for document in latest.values():
-                writer.add_document(build_document(document))
+                writer.add_document(build_document(document, self._analysis))
             self._pending.update(latest)
 
     def remove(self, rows: RowArray) -> None:

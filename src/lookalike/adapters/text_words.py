@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from typing import Final
 
 WORD_PATTERN: Final = (
@@ -40,6 +41,41 @@ def indexable(text: str) -> str:
         text = text.encode("utf-8", "replace").decode("utf-8")
         text = unicodedata.normalize("NFKC", text)
     return _POSSESSIVE.sub("", text)
+
+
+PART: Final = 3
+"""Signs of a part of a text; shorter texts are looked for at the beginning of words."""
+
+PART_BLANK: Final = "_"
+"""Stands for the space between words in a part; no word holds it."""
+
+
+def parts_of(text: str) -> list[str]:
+    """Return every run of `PART` signs of a text, in order.
+
+    >>> parts_of("no parking")[:4]
+    ['no_', 'o_p', '_pa', 'par']
+    """
+    text = text.replace(" ", PART_BLANK)
+    return [text[begin : begin + PART] for begin in range(len(text) - PART + 1)]
+
+
+def joined_parts(terms: Sequence[str]) -> str:
+    """Return the parts of words in a row, joined by spaces; a space stands on either side of each.
+
+    >>> joined_parts(["no", "pa"])
+    '_no no_ o_p _pa pa_'
+    """
+    return " ".join(parts_of(f" {' '.join(terms)} "))
+
+
+def is_within_words(text: str) -> bool:
+    """Tell whether a text shorter than `PART` is looked for inside words too.
+
+    Two signs of Korean or Arabic may be a word or the better part of one; two letters or digits
+    of ASCII are in nearly every text.
+    """
+    return len(text) == PART - 1 and not text.isascii()
 
 
 def path_words(path: str) -> str:

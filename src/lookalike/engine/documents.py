@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 from lookalike.domain.answers import is_url, printable
+from lookalike.domain.objects import words_for
 from lookalike.ports.text import TextDocument
 
 if TYPE_CHECKING:
@@ -28,13 +29,22 @@ def document_of(record: ImageRecord) -> TextDocument:
         row=record.row,
         alt_text=_joined(source.alt_text for source in sources),
         caption=_joined([*(source.caption for source in sources), record.facts.embedded_text]),
-        title=_joined(source.title for source in sources),
+        title=_joined([*(source.title for source in sources), record.facts.embedded_title]),
         page_text=_joined(source.page_text for source in sources),
         ocr_text=printable(record.ocr_text)[:MOST_TEXT],
-        labels=" ".join(found.label for found in record.objects),
+        labels=_labels(record),
         colors=" ".join(record.facts.color_tags),
+        keywords=_joined(record.facts.keywords),
+        creator=_joined([record.facts.creator]),
         path=_joined(path_words(source.uri) for source in sources),
     )
+
+
+def _labels(record: ImageRecord) -> str:
+    """Return every word for the objects once: how many there are is for filters to ask."""
+    labels = dict.fromkeys(found.label for found in record.objects)
+    words = dict.fromkeys(word for label in labels for word in words_for(label))
+    return printable(" ".join(words))[:MOST_TEXT]
 
 
 def path_words(uri: str) -> str:

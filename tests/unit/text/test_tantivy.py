@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tantivy
 
 from lookalike.adapters.text_errors import store_errors
 from lookalike.adapters.text_schema import TextIndexSettings
@@ -85,7 +86,7 @@ def test_after_a_failed_write_the_seq_cannot_run_ahead(
 ) -> None:
     index = TantivyTextIndex.open(folder, is_writer=True)
 
-    def fail(document: TextDocument) -> None:
+    def fail(document: TextDocument, _: object) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
@@ -152,3 +153,13 @@ def test_the_same_seq_with_nothing_new_writes_nothing(folder: Path) -> None:
     index.commit(5)
     assert json.loads((folder / "meta.json").read_text()) == before
     index.close()
+
+
+def test_an_index_of_older_fields_is_refused_so_that_it_is_built_again(tmp_path: Path) -> None:
+    schema = tantivy.SchemaBuilder()
+    schema.add_unsigned_field("row", indexed=True, fast=True)
+    schema.add_text_field("caption", tokenizer_name="lookalike_exact_1", index_option="position")
+    tantivy.Index(schema.build(), str(tmp_path)).reload()
+    with pytest.raises(IndexCorruptError) as error:
+        TantivyTextIndex.open(tmp_path, is_writer=True)
+    assert "built again" in error.value.hint

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lookalike.adapters.text_vocabulary import Vocabulary, edit_distance
-from lookalike.adapters.text_words import STOP_WORDS, indexable, path_words
+from lookalike.adapters.text_words import (
+    PART,
+    STOP_WORDS,
+    indexable,
+    joined_parts,
+    parts_of,
+    path_words,
+)
 
 WORDS = st.text("abcde", max_size=7)
 
@@ -27,6 +34,18 @@ def test_path_words(path: str, words: str) -> None:
 
 def test_text_that_cannot_be_encoded_is_indexable() -> None:
     assert indexable("a\udc80 ﬁsh").encode() == b"a? fish"
+
+
+TERMS = st.lists(st.text("abc犬", min_size=1, max_size=4), max_size=5)
+
+
+@given(TERMS, st.text("abc犬 ", min_size=PART, max_size=6))
+@example(["ab", "c"], "b c")
+def test_parts_in_a_row_are_parts_of_the_text(terms: list[str], wanted: str) -> None:
+    held, asked = joined_parts(terms).split(), parts_of(wanted)
+    starts = range(len(held) - len(asked) + 1)
+    is_held = any(held[begin : begin + len(asked)] == asked for begin in starts)
+    assert is_held == (wanted in f" {' '.join(terms)} ")
 
 
 @pytest.mark.parametrize(
