@@ -9,8 +9,10 @@ import pytest
 
 from lookalike.adapters.text_elasticsearch import ElasticsearchTextIndex
 from lookalike.adapters.text_elasticsearch_rebuild import ElasticsearchRebuild
+from lookalike.adapters.text_elasticsearch_schema import text_fields
 from lookalike.adapters.text_elasticsearch_server import SearchServer
-from lookalike.domain.errors import BackendError
+from lookalike.adapters.text_schema import Analysis
+from lookalike.domain.errors import BackendError, BackendSchemaError
 from lookalike.domain.queries import TextMatch
 from lookalike.ports.text import TextDocument
 from tests.search_clusters import CLUSTERS, SearchClusters
@@ -153,3 +155,27 @@ def test_a_switch_that_fails_lets_the_writers_go_on(server, index, monkeypatch):
     assert found(index) == list(range(51))
     rebuild.texts.close()
     ElasticsearchRebuild.abandon(server)
+
+
+def test_an_index_of_the_version_before_is_made_anew(server):
+    """Version 1 knew no keywords, creators and parts of words in pictures."""
+    alias, meta = server.options.alias, {"_meta": {"lookalike": {"version": 1}}}
+    server.call("PUT", f"/{alias}/_mapping", meta)
+    with pytest.raises(BackendSchemaError) as error:
+        ElasticsearchTextIndex.open(server)
+    assert "--rebuild-words" in error.value.hint
+    rebuild = ElasticsearchRebuild.begin(server)
+    rebuild.texts.add([TextDocument(0, caption="dog", keywords="pets")])
+    late = text_fields(TextDocument(1, caption="dog", ocr_text="NO PARKING"), Analysis())
+    older = {
+        name: value
+        for name, value in late.items()
+        if not name.startswith(("keywords", "creator", "ocr_parts"))
+    }
+    server.call("PUT", f"/{alias}/_doc/1", older)
+    rebuild.drop(rebuild.switch())
+    index = ElasticsearchTextIndex.open(server)
+    assert found(index) == [0, 1]
+    parts = index.search(TextMatch(ocr_phrases=("o park",)), k=5).rows[0]
+    assert parts[parts >= 0].tolist() == [1]
+    index.close()

@@ -1,5 +1,7 @@
 """The words under which a picture is found."""
 
+from dataclasses import replace
+
 import pytest
 
 from lookalike.domain.images import (
@@ -14,6 +16,13 @@ from lookalike.domain.images import (
 from lookalike.engine.documents import MOST_TEXT, document_of, path_words
 
 FACTS = ImageFacts(ImageId("0" * 32), 48, 36, 1000, "jpeg")
+TOLD = replace(
+    FACTS,
+    embedded_text="a ship of wood",
+    embedded_title="Ship",
+    keywords=("harbour", "old boats", "harbour"),
+    creator="Ann \udce9",
+)
 
 
 @pytest.mark.parametrize(
@@ -63,3 +72,14 @@ def test_half_characters_keep_no_image_from_being_indexed(text):
     document = document_of(record)
     for field in (document.title, document.caption, document.path):
         assert field.encode()
+
+
+def test_what_the_file_says_of_itself_stands_in_the_same_fields():
+    sources = (Source("/a/boat.jpg", caption="a boat", title="Ship"),)
+    found = tuple(DetectedObject(label, 0.9, (0, 0, 1, 1)) for label in ("boat", "car", "boat"))
+    document = document_of(ImageRecord(Row(7), TOLD, sources, objects=found))
+    assert document.caption.splitlines() == ["a boat", "a ship of wood"]
+    assert document.title == "Ship"
+    assert document.keywords.splitlines() == ["harbour", "old boats"]
+    assert document.creator.encode().startswith(b"Ann")
+    assert document.labels.split().count("vehicle") == 1
