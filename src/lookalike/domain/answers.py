@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from lookalike.domain.hits import Hit, SearchResult
-    from lookalike.domain.images import ImageRecord, Source
+    from lookalike.domain.hits import Hit, MatchedObject, SearchResult
+    from lookalike.domain.images import DetectedObject, ImageRecord, OcrWord, Source
 
 _NO_BYTES: Final = re.compile(r"[\ud800-\udc7f\udd00-\udfff]")
 """Half characters that stand for no byte of a file name, as a broken JSON text may hold them."""
@@ -52,6 +52,8 @@ def result_json(result: SearchResult) -> dict[str, Any]:
         "timings_ms": {stage: round(ms, 3) for stage, ms in result.timings_ms.items()},
         "next": result.next,
     }
+    if result.reading:
+        answer["reading"] = list(result.reading)
     if result.explanation:
         answer["explanation"] = dict(result.explanation)
     if result.query_id:
@@ -75,9 +77,31 @@ def hit_json(hit: Hit) -> dict[str, Any]:
         "type": record.facts.kind,
         "title": printable(title_of(record)),
         "labels": sorted({found.label for found in record.objects}),
+        "objects": [matched_json(one) for one in hit.objects],
         "licence": licence_of(record),
         "copies": hit.copies,
     }
+
+
+def object_json(found: DetectedObject) -> dict[str, Any]:
+    """Return one object of a record."""
+    box = [round(value, 5) for value in found.box]
+    return {"label": found.label, "score": round(found.score, 4), "box": box}
+
+
+def matched_json(matched: MatchedObject) -> dict[str, Any]:
+    """Return one object that made an image a hit."""
+    answer = object_json(matched.found)
+    if matched.cosine is not None:
+        answer["cosine"] = round(matched.cosine, 4)
+    return answer
+
+
+def word_json(word: OcrWord) -> dict[str, Any]:
+    """Return one word read off a picture."""
+    box = [round(value, 5) for value in word.box]
+    text = printable(word.text)
+    return {"text": text, "score": round(word.score, 4), "box": box, "line": word.line}
 
 
 def licence_of(record: ImageRecord) -> str:
@@ -116,12 +140,15 @@ def record_json(record: ImageRecord) -> dict[str, Any]:
         ],
         "phash": f"{facts.phash:016x}",
         "phash_quality": round(facts.phash_quality, 3),
-        "objects": [
-            {"label": found.label, "score": round(found.score, 4), "box": list(found.box)}
-            for found in record.objects
-        ],
-        "ocr_text": record.ocr_text,
+        "objects": [object_json(found) for found in record.objects],
+        "ocr_text": printable(record.ocr_text),
+        "words": [word_json(word) for word in record.words],
+        "embedded_title": printable(facts.embedded_title),
         "embedded_text": printable(facts.embedded_text),
+        "keywords": [printable(word) for word in facts.keywords],
+        "creator": printable(facts.creator),
+        "rights": printable(facts.rights),
+        "place": list(facts.place) if facts.place is not None else None,
         "licence": licence_of(record),
         "licences": sorted(record.licences),
         "sources": [source_json(source) for source in record.sources],

@@ -10,7 +10,7 @@ import numpy as np
 
 from lookalike.domain.arrays import BoolMask, FloatMatrix, RowArray
 from lookalike.domain.filters import Filter
-from lookalike.domain.images import ImageRecord
+from lookalike.domain.images import DetectedObject, ImageRecord
 
 NO_ROW: Final = -1
 """Pads rows of a result that has fewer than k hits; its score is -inf."""
@@ -46,8 +46,20 @@ class RowHits:
 
 
 @dataclass(frozen=True, slots=True)
+class MatchedObject:
+    """An object that the query asked for, or that is near to it by `cosine`."""
+
+    found: DetectedObject
+    cosine: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
-    """One image found; `parts` are its features, `relevance` lies in [0, 1]."""
+    """One image found; `parts` are its features, `relevance` lies in [0, 1].
+
+    `objects` are those that made it a hit. `copies` counts the other places where it was seen and
+    the copies that hang under it.
+    """
 
     record: ImageRecord
     score: float
@@ -55,6 +67,7 @@ class Hit:
     parts: Mapping[str, float] = field(default_factory=dict[str, float])
     why: tuple[str, ...] = ()
     copies: int = 0
+    objects: tuple[MatchedObject, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +75,7 @@ class SearchResult:
     """A page of hits.
 
     `total` counts the candidates that were ranked, not every image that could match.
+    `reading` shows what plain words were read as (`dog ≥ 2`).
     `degraded` names each path that failed or was late, with its reason. `timings_ms` maps
     a stage to its milliseconds. `next` is the cursor of the next page, or None.
     """
@@ -74,3 +88,4 @@ class SearchResult:
     next: str | None = None
     explanation: Mapping[str, object] = field(default_factory=dict[str, object])
     query_id: str = ""
+    reading: tuple[str, ...] = ()

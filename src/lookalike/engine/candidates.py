@@ -14,6 +14,8 @@ from lookalike.domain.errors import BackendError, LookalikeError, StoreError
 from lookalike.domain.hits import NO_ROW
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from lookalike.domain.arrays import FloatMatrix, Pixels, RowArray
@@ -36,12 +38,38 @@ LEAST_COMPLETION_S: Final = 0.25
 
 @dataclass(slots=True)
 class Gathered:
-    """What both paths found: rows without repeats, features by name, and what went wrong."""
+    """What all paths found: rows without repeats, features by name, and what went wrong.
+
+    `regions` maps a row to the number of its object that is nearest to the query.
+    """
 
     rows: RowArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     features: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    regions: Mapping[int, int] = field(default_factory=dict[int, int])
     vector: QueryVector | None = None
     degraded: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class RegionPath:
+    """Images by their nearest region: `(n,)` rows without repeats, numbers and cosines."""
+
+    rows: RowArray
+    numbers: RowArray
+    scores: NDArray[np.float32]
+
+    def feature(self, rows: RowArray) -> NDArray[np.float32]:
+        """Return the cosine of each of `(n,)` rows, NaN for one whose regions are not near."""
+        values = np.full(len(rows), np.nan, dtype=np.float32)
+        at = np.minimum(np.searchsorted(self.rows, rows), max(0, len(self.rows) - 1))
+        if len(self.rows):
+            is_found = self.rows[at] == rows
+            values[is_found] = self.scores[at[is_found]]
+        return values
+
+    def numbers_of(self) -> Mapping[int, int]:
+        """Return the number of the nearest region by row."""
+        return dict(zip(self.rows.tolist(), self.numbers.tolist(), strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,23 +96,33 @@ class Gatherer:
         watch: StageTimer,
     ) -> Gathered:
         """Return every candidate with `cosine` and `bm25`; a late or failed path is named."""
-        depth = min(MOST_CANDIDATES, max(LEAST_CANDIDATES, OVERFETCH * query.k))
+        depth = _depth(query)
         deadline = time.monotonic() + query.deadline_ms / 1000.0
+        encoded: Future[QueryVector | None] = Future()
         words = self._threads.submit(self._words, query, depth, selection, watch)
-        vectors = self._threads.submit(self._vectors, query, pixels, depth, selection, watch)
+        asked = (query, pixels, depth, selection, watch)
+        vectors = self._threads.submit(self._vectors, *asked, encoded)
+        objects = self._threads.submit(self._regions, encoded, depth, selection, watch)
         gathered = Gathered()
         found = _wait(vectors, deadline, "vector", gathered.degraded)
         matched = _wait(words, deadline, "text", gathered.degraded)
+        # The vector path has told already what keeps the query from being encoded.
+        near = _wait(objects, deadline, "regions", gathered.degraded if found else [])
         if found is not None:
             gathered.vector = found.vector
         with watch.stage("complete"):
-            self._complete(query, found, matched, gathered, deadline)
+            self._complete(query, found, matched, near, gathered, deadline)
         return gathered
 
     def features(
-        self, query: Query, pixels: list[Pixels | None], rows: RowArray
-    ) -> tuple[QueryVector | None, dict[str, NDArray[np.float32]]]:
-        """Return the query's vector and both features of given rows."""
+        self,
+        query: Query,
+        pixels: list[Pixels | None],
+        rows: RowArray,
+        selection: Selection | None,
+        watch: StageTimer,
+    ) -> Gathered:
+        """Return the query's vector and the features of given rows."""
         vector = self._encoder.mix(query, pixels, self._stores)
         features: dict[str, NDArray[np.float32]] = {}
         if vector is not None:
@@ -92,7 +130,41 @@ class Gatherer:
             features["cosine"] = self._cosines(_VectorPath(vector, *none), rows)
         if query.match:
             features["bm25"] = self._stores.texts.score(query.match, rows).reshape(-1)
-        return vector, features
+        near = self._near(vector, _depth(query), selection, watch)
+        if near is not None:
+            features["region"] = near.feature(rows)
+        return Gathered(rows, features, near.numbers_of() if near else {}, vector)
+
+    def _regions(
+        self,
+        encoded: Future[QueryVector | None],
+        depth: int,
+        selection: Selection | None,
+        watch: StageTimer,
+    ) -> RegionPath | None:
+        """Return the images whose objects are nearest to the query, once it is encoded."""
+        return self._near(encoded.result(), depth, selection, watch)
+
+    def _near(
+        self,
+        vector: QueryVector | None,
+        depth: int,
+        selection: Selection | None,
+        watch: StageTimer,
+    ) -> RegionPath | None:
+        if vector is None or not self._has_regions():
+            return None
+        with watch.stage("regions"):
+            hits = self._stores.regions.search(
+                vector.vector[None, :], k=depth, selection=selection, query_kind=vector.kind
+            )
+        is_shown = hits.rows < self._stores.visible_rows
+        rows, first = np.unique(hits.rows[is_shown], return_index=True)  # the best comes first
+        return RegionPath(rows, hits.numbers[is_shown][first], hits.scores[is_shown][first])
+
+    def _has_regions(self) -> bool:
+        """Tell whether there is anything to find; a cluster's store is not asked for its count."""
+        return not self._stores.is_dense or self._stores.regions.length > 0
 
     def _words(
         self, query: Query, depth: int, selection: Selection | None, watch: StageTimer
@@ -112,14 +184,18 @@ class Gatherer:
         depth: int,
         selection: Selection | None,
         watch: StageTimer,
+        encoded: Future[QueryVector | None],
     ) -> _VectorPath:
-        empty = _VectorPath(None, np.empty(0, np.int64), np.empty(0, np.float32))
-        if not query.texts and not query.images:
-            return empty
-        with watch.stage("encode"):
-            vector = self._encoder.mix(query, pixels, self._stores)
+        """Encode the query, tell whoever waits for that, and search."""
+        vector = None
+        try:
+            if query.texts or query.images:
+                with watch.stage("encode"):
+                    vector = self._encoder.mix(query, pixels, self._stores)
+        finally:
+            encoded.set_result(vector)
         if vector is None:
-            return empty
+            return _VectorPath(None, np.empty(0, np.int64), np.empty(0, np.float32))
         with watch.stage("ann"):
             hits = self._stores.vectors.search(
                 vector.vector[None, :], k=depth, selection=selection, query_kind=vector.kind
@@ -132,6 +208,7 @@ class Gatherer:
         query: Query,
         found: _VectorPath | None,
         matched: tuple[RowArray, NDArray[np.float32]] | None,
+        near: RegionPath | None,
         gathered: Gathered,
         deadline: float,
     ) -> None:
@@ -144,6 +221,8 @@ class Gatherer:
         word_rows = matched[0] if matched is not None else none
         must_match = bool(query.match.phrases or query.match.ocr_phrases)
         rows = word_rows if must_match else np.union1d(vector_rows, word_rows)
+        if near is not None and not must_match:
+            rows = np.union1d(rows, near.rows)
         gathered.rows = rows
         # The two completions ask different stores, so each waits beside the other.
         waiting: dict[str, tuple[Future[NDArray[np.float32]], str]] = {}
@@ -159,6 +238,9 @@ class Gatherer:
                 gathered.features[name] = values
         if rows.shape[0] and not gathered.features:
             gathered.features = _own_scores(rows, found, matched)
+        if near is not None and rows.shape[0]:
+            gathered.features["region"] = near.feature(rows)
+            gathered.regions = near.numbers_of()
 
     def _fetched(self, rows: RowArray) -> FloatMatrix:
         """Return the `(n, dim)` vectors of rows; NaN for one just added or removed."""
@@ -201,6 +283,11 @@ class Gatherer:
         if missing.size:
             cosines[missing] = self._fetched(rows[missing]) @ found.vector.vector
         return cosines
+
+
+def _depth(query: Query) -> int:
+    """Return how many candidates each path gives."""
+    return min(MOST_CANDIDATES, max(LEAST_CANDIDATES, OVERFETCH * query.k))
 
 
 def _own_scores(

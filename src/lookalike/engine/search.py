@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from lookalike.domain.errors import CursorError, QueryError, StoreError, UsageError
-from lookalike.domain.hits import Hit, SearchResult
+from lookalike.domain.filters import HasObject
+from lookalike.domain.hits import Hit, MatchedObject, SearchResult
+from lookalike.domain.objects import classes_of
 from lookalike.engine.candidates import Gatherer
 from lookalike.engine.cursor import (
     ListingCursor,
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
     from lookalike.domain.arrays import Pixels, RowArray
     from lookalike.domain.hits import Selection
+    from lookalike.domain.images import ImageRecord
     from lookalike.domain.queries import Query
     from lookalike.engine.query_vectors import QueryEncoder, QueryVector
     from lookalike.engine.stores import Stores
@@ -55,6 +58,7 @@ class _Page:
     vector: QueryVector | None
     total: int
     next: str | None
+    regions: Mapping[int, int] = field(default_factory=dict[int, int])
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +116,7 @@ class Searcher:
             timings_ms=timings,
             next=page.next,
             explanation=self._explain(query, selection, page) if query.is_explained else {},
+            reading=query.reading,
         )
 
     def preload(self) -> None:
@@ -143,8 +148,10 @@ class Searcher:
         if isinstance(cursor, ListingCursor):
             raise CursorError("the cursor belongs to another query")
         if cursor is not None:
-            vector, features = self._gatherer.features(query, pixels, cursor.rows[: query.k])
-            return self._cut(cursor, features, vector, query.k, owner)
+            rows = cursor.rows[: query.k]
+            known = self._gatherer.features(query, pixels, rows, selection, watch)
+            page = self._cut(cursor, known.features, known.vector, query.k, owner)
+            return replace(page, regions=known.regions)
         gathered = self._gatherer.gather(query, pixels, selection, watch)
         degraded.extend(gathered.degraded)
         if query.texts and not self._encoder.has_text:
@@ -154,7 +161,8 @@ class Searcher:
             order = np.lexsort((gathered.rows, -scores)) if len(scores) else np.empty(0, np.int64)
         ranked = RankedCursor(gathered.rows[order], scores[order], 0, len(order))
         features = {name: values[order] for name, values in gathered.features.items()}
-        return self._cut(ranked, features, gathered.vector, query.k, owner)
+        page = self._cut(ranked, features, gathered.vector, query.k, owner)
+        return replace(page, regions=gathered.regions)
 
     def _cut(
         self,
@@ -223,6 +231,7 @@ class Searcher:
                     },
                     why=why[at],
                     copies=max(0, sum(not source.is_vanished for source in record.sources) - 1),
+                    objects=_matched(query, page, at, record),
                 )
             )
         return hits
@@ -283,6 +292,22 @@ class Searcher:
             "excluded": list(query.match.excluded),
             **self._ranker.explain(),
         }
+
+
+def _matched(query: Query, page: _Page, at: int, record: ImageRecord) -> tuple[MatchedObject, ...]:
+    """Return the objects that filters asked for, and the one that is nearest to the query."""
+    asked = {
+        one.label
+        for one in query.filter.conditions
+        if isinstance(one, HasObject) and not one.is_negated and one.at_least > 0
+    }
+    cosine = page.features["region"][at] if "region" in page.features else np.nan
+    nearest = page.regions.get(int(page.rows[at])) if np.isfinite(cosine) else None
+    return tuple(
+        MatchedObject(found, float(cosine) if number == nearest else None)
+        for number, found in enumerate(record.objects)
+        if number == nearest or asked & set(classes_of(found.label))
+    )
 
 
 def _stable(query: Query) -> list[str]:

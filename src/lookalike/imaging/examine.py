@@ -34,6 +34,7 @@ whichever models look at it.
 
 _DEFAULT_SHRINK: Final = 256
 _HASH_SIDE: Final = 64
+_GATE_SIDE: Final = 640
 _COLOUR_GRID: Final = (40, 40)
 
 
@@ -125,10 +126,10 @@ def load_query_pixels(
 
 def _page(data: bytes, picture: Picture, plan: ExaminePlan) -> Pixels | None:
     """Return what is read, decoded anew where more pixels are there; None without text."""
-    from lookalike.imaging.text_gate import GATE_SIDE, GATE_THRESHOLD, may_hold_text
+    from lookalike.imaging.text_gate import THRESHOLD, may_hold_text
 
     side = plan.page_side or 0
-    if may_hold_text(np.asarray(fit(picture.pixels, GATE_SIDE))) < GATE_THRESHOLD:
+    if may_hold_text(np.asarray(fit(picture.pixels, _GATE_SIDE))) < THRESHOLD:
         return None
     whole = max(picture.width, picture.height)
     if max(picture.pixels.size) < min(side, whole):

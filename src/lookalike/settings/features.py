@@ -13,7 +13,7 @@ from lookalike.domain.errors import UsageError, suggest_names
 class Features:
     """What is looked for in every picture that is added; may be changed for pictures to come.
 
-    `ocr` is `auto`, `rapid`, `tesseract` or `off`; `place` keeps where pictures were taken.
+    `ocr` is `auto`, `rapidocr`, `tesseract` or `off`; `place` keeps where pictures were taken.
     """
 
     objects: bool = True
@@ -22,7 +22,7 @@ class Features:
     place: bool = False
 
 
-OCR_ENGINES: Final = ("auto", "rapid", "tesseract", "off")
+OCR_ENGINES: Final = ("auto", "rapidocr", "tesseract", "off")
 NO_FEATURES: Final = Features(objects=False, ocr="off")
 
 
