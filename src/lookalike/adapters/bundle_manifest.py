@@ -8,12 +8,16 @@ from lookalike.domain.bundle import (
     Bundle,
     BundleFile,
     BundleKind,
+    Canvas,
+    Channels,
+    DetectorHead,
     DetectorModel,
     ImageInput,
     ImageTower,
     Interpolation,
     LicencePart,
     Padding,
+    Placement,
     Preprocess,
     ResizeMode,
     Source,
@@ -27,6 +31,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FORMAT: Final = 1
+STRIDE: Final = 32
+"""What the sides of a detector's canvas are multiples of: the step of its coarsest grid."""
+
 _NEEDS: Final[dict[str, tuple[str, ...]]] = {
     "dual": ("image", "text"),
     "image": ("image",),
@@ -36,6 +43,7 @@ _NEEDS: Final[dict[str, tuple[str, ...]]] = {
 
 T = TypeVar("T")
 Scalar = TypeVar("Scalar", str, int, float)
+Number = TypeVar("Number", int, float)
 
 
 class Table:
@@ -65,6 +73,14 @@ class Table:
         value = self.scalar(key, str, default)
         if value not in allowed:
             raise self.wrong(key, "one of " + ", ".join(allowed))
+        return value
+
+    def within(self, key: str, bounds: tuple[Number, Number], default: Number) -> Number:
+        """Take a number between two others, both allowed."""
+        low, high = bounds
+        value = self.scalar(key, type(default), default)
+        if not low <= value <= high:
+            raise self.wrong(key, f"between {low} and {high}")
         return value
 
     def strings(self, key: str) -> tuple[str, ...]:
@@ -201,11 +217,23 @@ def _text(table: Table | None) -> TextTower | None:
 def _detector(table: Table | None) -> DetectorModel | None:
     if table is None:
         return None
+    size = table.scalar("size", int)
+    if size < STRIDE or size % STRIDE:
+        raise table.wrong("size", f"a multiple of {STRIDE}")
+    channels = table.choice("channels", get_args(Channels), "rgb")
     return DetectorModel(
         model=table.scalar("model", str),
         labels=table.scalar("labels", str),
-        architecture=table.scalar("architecture", str),
-        size=table.scalar("size", int),
+        architecture=cast("DetectorHead", table.choice("architecture", get_args(DetectorHead))),
+        size=size,
+        channels=cast("Channels", channels),
+        pixel_scale=table.scalar("pixel_scale", float, 1 / 255),
+        pad=table.within("pad", (0, 255), 114),
+        placement=cast("Placement", table.choice("placement", get_args(Placement), "centre")),
+        canvas=cast("Canvas", table.choice("canvas", get_args(Canvas), "square")),
+        min_score=table.within("min_score", (0.0, 1.0), 0.25),
+        nms_iou=table.within("nms_iou", (0.0, 1.0), 0.65),
+        max_batch=table.within("max_batch", (1, 1024), 8),
     )
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from lookalike.domain.errors import BundleError, MissingFileError
+from lookalike.adapters.bundle_session import open_session, runtime_failures
+from lookalike.domain.errors import BundleError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import onnxruntime as ort
     from numpy.typing import NDArray
 
@@ -21,18 +19,6 @@ if TYPE_CHECKING:
     from lookalike.domain.bundle import Bundle
 
 _TOKEN_TYPES: Final = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
-_FAILURES: Final = (
-    "EPFail",
-    "EngineError",
-    "Fail",
-    "InvalidArgument",
-    "InvalidGraph",
-    "InvalidProtobuf",
-    "NoModel",
-    "NoSuchFile",
-    "NotImplemented",
-    "RuntimeException",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +38,7 @@ class StageChain:
             MissingFileError: a file is not there.
             BundleError: a file is no model that ONNX Runtime can run.
         """
-        sessions = tuple(_open(bundle, bundle.path(stage), threads) for stage in stages)
+        sessions = tuple(open_session(bundle, stage, threads=threads) for stage in stages)
         offered = [item.name for item in sessions[-1].get_outputs()]
         if output and output not in offered:
             raise BundleError(
@@ -93,39 +79,9 @@ class StageChain:
                 found = session.run(None, feeds)
                 feeds = {following.get_inputs()[0].name: np.asarray(found[0])}
             last = self.sessions[-1].run([self.output], feeds)
-        except _failures() as error:
+        except runtime_failures() as error:
             raise BundleError(
                 f"the model could not be run: {error}",
                 hint="check the bundle's preprocessing and files: lookalike models verify",
             ) from error
         return np.asarray(last[0], np.float32)
-
-
-def _failures() -> tuple[type[Exception], ...]:
-    """List the errors that ONNX Runtime raises; they share no base class of its own."""
-    state = importlib.import_module("onnxruntime.capi.onnxruntime_pybind11_state")
-    found = (getattr(state, name, None) for name in _FAILURES)
-    return tuple(kind for kind in found if isinstance(kind, type) and issubclass(kind, Exception))
-
-
-def _open(bundle: Bundle, path: Path, threads: int) -> ort.InferenceSession:
-    import onnxruntime as ort
-
-    if not path.is_file():
-        raise MissingFileError(
-            f"the bundle {bundle.name!r} names {path.name}, which is not there",
-            hint="install or fetch the bundle again",
-        )
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    # Waiting threads would spin otherwise, and take the cores that decoding needs.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except _failures() as error:
-        raise BundleError(
-            f"{path.name} of the bundle {bundle.name!r} cannot be opened: {error}",
-            hint="install or fetch the bundle again, then: lookalike models verify",
-        ) from error

@@ -15,6 +15,10 @@ ResizeMode = Literal["squash", "shortest_edge_center_crop"]
 Interpolation = Literal["bilinear", "bicubic"]
 ImageInput = Literal["float32_nchw", "uint8_nhwc"]
 Padding = Literal["longest", "context"]
+DetectorHead = Literal["yolox", "yolov5", "yolov8", "yolov10"]
+Channels = Literal["rgb", "bgr"]
+Placement = Literal["corner", "centre"]
+Canvas = Literal["square", "rectangle"]
 Triple = tuple[float, float, float]
 
 
@@ -80,12 +84,27 @@ class TextTower:
 
 @dataclass(frozen=True, slots=True)
 class DetectorModel:
-    """An object detector: one ONNX file, its labels (a line each), its design."""
+    """An object detector: one ONNX file, its labels (a line each), how pictures are given to it.
+
+    A picture is resized until its longer side is `size`, and laid on a canvas of the grey `pad`:
+    a `square` one, or a `rectangle` that is no larger than it must be (sides are multiples of
+    32). Values are `pixel * pixel_scale`. `architecture` says what the output means. Objects
+    below `min_score` are left out; of two with one label the surer one stays where they share
+    more than `nms_iou` (intersection over union).
+    """
 
     model: str
     labels: str
-    architecture: str
+    architecture: DetectorHead
     size: int
+    channels: Channels = "rgb"
+    pixel_scale: float = 1 / 255
+    pad: int = 114
+    placement: Placement = "centre"
+    canvas: Canvas = "square"
+    min_score: float = 0.25
+    nms_iou: float = 0.65
+    max_batch: int = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +145,7 @@ class Bundle:
     sources: tuple[Source, ...] = ()
     quality: tuple[tuple[str, float], ...] = ()
     fingerprint: str = field(init=False)
-    """32 hex digits; the same vectors come out of bundles with the same one."""
+    """32 hex digits; the same vectors or objects come out of bundles with the same one."""
 
     def __post_init__(self) -> None:
         """Derive the fingerprint from the files and settings that make vectors."""
@@ -161,6 +180,8 @@ class Bundle:
             parts["text"] = text
         if self.detector is not None:
             model, labels = named((self.detector.model, self.detector.labels))
-            parts["detector"] = asdict(self.detector) | {"model": model, "labels": labels}
+            detector = asdict(self.detector) | {"model": model, "labels": labels}
+            del detector["max_batch"]
+            parts["detector"] = detector
         canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:32]
