@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from lookalike.engine.ingest import IngestOptions
     from lookalike.engine.reports import IngestReport
 
+FEATURES = "What is looked for"
+
 
 def index(
     source: Annotated[
@@ -36,6 +38,37 @@ def index(
     licence: Annotated[
         str, typer.Option(help="Licence to assume where a source states none.")
     ] = "unknown",
+    no_objects: Annotated[
+        bool, typer.Option("--no-objects", help="Look for no objects.", rich_help_panel=FEATURES)
+    ] = False,
+    no_ocr: Annotated[
+        bool, typer.Option("--no-ocr", help="Read no text off pictures.", rich_help_panel=FEATURES)
+    ] = False,
+    ocr: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ENGINE",
+            help="Of a new index: auto, rapidocr or tesseract.",
+            show_default=False,
+            rich_help_panel=FEATURES,
+        ),
+    ] = None,
+    language: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Of a new index: a language to read, such as en or de; again for more.",
+            show_default=False,
+            rich_help_panel=FEATURES,
+        ),
+    ] = None,
+    keep_place: Annotated[
+        bool,
+        typer.Option(
+            "--keep-place",
+            help="Of a new index: keep where pictures were taken.",
+            rich_help_panel=FEATURES,
+        ),
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Look at known pictures again.")] = False,
     prune: Annotated[
         bool, typer.Option("--prune", help="Forget sources that have vanished.")
@@ -53,17 +86,26 @@ def index(
     """Index pictures: only what is new or changed is worked on, and a stopped run goes on."""
     from lookalike.domain.licences import normalise_licence
     from lookalike.engine.ingest import IngestOptions
+    from lookalike.settings.features import asked_features
     from lookalike.wiring.embedded import OpenOptions
     from lookalike.wiring.sources import open_sources, ready_dim, require_folders
 
     if watch:
         require_folders(source)
     sources = open_sources(source, index_folder(index))
-    options = OpenOptions(encoder=encoder, dim=ready_dim(sources), is_creating=True)
+    features = asked_features(
+        has_objects=not no_objects, ocr="off" if no_ocr else ocr, languages=language,
+        has_place=keep_place,
+    )  # fmt: skip
+    options = OpenOptions(
+        encoder=encoder, dim=ready_dim(sources), is_creating=True, features=features
+    )
     with open_engine(index, config, options) as engine, stopping() as stop:
         run = IngestOptions(
             is_forced=force,
             is_pruning=prune,
+            is_without_objects=no_objects,
+            is_without_words=no_ocr,
             licence=normalise_licence(licence),
             stop=stop,
         )

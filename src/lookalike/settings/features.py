@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from lookalike.domain.errors import UsageError, suggest_names
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +69,23 @@ def render_features(features: Features) -> str:
         f"languages = {json.dumps(list(features.languages))}\n"
         f"place = {json.dumps(features.place)}\n"
     )
+
+
+def asked_features(
+    *,
+    has_objects: bool = True,
+    ocr: str | None = None,
+    languages: Sequence[str] | None = None,
+    has_place: bool = False,
+) -> Features:
+    """Return the features that options ask of a new index.
+
+    Raises:
+        UsageError: the engine is not known.
+    """
+    table: dict[str, object] = {"objects": has_objects, "place": has_place}
+    if ocr is not None:
+        table["ocr"] = ocr
+    if languages:
+        table["languages"] = list(languages)
+    return read_features(table, "the options")

@@ -95,6 +95,7 @@ def open_index(
     if options.is_creating and not (root / FILE_NAME).exists():
         _create(root, options, settings)
     manifest = read_manifest(root)
+    _check_features(root, manifest, options.features)
     encoder = _encoder(manifest, options, settings)
     return assemble(root, manifest, encoder, options=options, settings=settings)
 
@@ -201,6 +202,23 @@ def _encoder(manifest: Manifest, options: OpenOptions, settings: Settings) -> En
             hint="its vectors would not compare: index the pictures into a new folder",
         )
     return OnnxEncoder(bundle, threads=settings.threads)
+
+
+def _check_features(root: Path, manifest: Manifest, asked: Features | None) -> None:
+    """Refuse options that an index was not made with; what a run leaves out is its own choice."""
+    if asked is None:
+        return
+    usual, has = Features(), manifest.features
+    is_other = (
+        asked.ocr not in {usual.ocr, "off", has.ocr}
+        or asked.languages not in {usual.languages, has.languages}
+        or (asked.place and not has.place)
+    )
+    if is_other:
+        raise UsageError(
+            "the index was made with other features",
+            hint=f"change [features] in {root / FILE_NAME} for pictures that are added from now on",
+        )
 
 
 def decode_limits(settings: Settings) -> DecodeLimits | None:
