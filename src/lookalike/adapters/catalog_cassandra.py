@@ -17,6 +17,7 @@ import numpy as np
 from lookalike.adapters import catalog_cassandra_schema as cql
 from lookalike.adapters.catalog_cassandra_carrying import ALL, REASONS
 from lookalike.adapters.catalog_cassandra_client import Call, CassandraClient
+from lookalike.adapters.catalog_cassandra_copies import CassandraCopyLedger
 from lookalike.adapters.catalog_cassandra_derived import IDS, SITE
 from lookalike.adapters.catalog_cassandra_errors import INIT_HINT
 from lookalike.adapters.catalog_cassandra_listing import (
@@ -85,6 +86,8 @@ class CassandraCatalog:
         self._writer = writer
         self._uri_parts = uri_parts
         self._clock = clock
+        self.copies = CassandraCopyLedger(client, self._require_writer)
+        """`ports.copies.CopyLedger` in the same keyspace."""
 
     @classmethod
     def open(
@@ -119,6 +122,8 @@ class CassandraCatalog:
 
     def state(self) -> CatalogState:
         """Return where the catalog stands: a handful of counters and one number.
+
+        `regions` is 0: nothing is appended to files here.
 
         Counts are exact unless a write's outcome stayed unknown or a writer was killed within a
         commit; then `recount` mends them.

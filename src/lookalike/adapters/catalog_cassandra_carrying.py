@@ -42,6 +42,9 @@ PIECE_BYTES: Final = 2 << 20
 MOST_PARTS: Final = 200_000
 ALL: Final = "all"
 REASONS: Final = "reasons"
+COPIES: Final = b"copies"
+COPY_GROUPS: Final = b"copy_groups"
+"""Images in copy groups, and canonical ones: each group has one."""
 
 _STAMP_BITS: Final = 63
 _NO_FACTS: Final = (None,) * (len(cql.FACT_COLUMNS) - 1)
@@ -147,7 +150,7 @@ class Carrier:
         """
         images, uris = list(plan.changed_images()), list(plan.changed_uris())
         if images or uris or plan.scene.unsettled():
-            self._open_mark(after.row for _, after in images)
+            self.open_mark(after.row for _, after in images)
         self.derive(*site_calls(plan, self._tick))
         going = _Carrying(self, plan)
         if not (going.gain(images) and going.lead(uris)):
@@ -199,7 +202,7 @@ class Carrier:
         """Return a version above one, and a stamp that no other write has."""
         return max(version + 1, self._tick()), secrets.randbits(_STAMP_BITS)
 
-    def _open_mark(self, rows: Iterable[int]) -> None:
+    def open_mark(self, rows: Iterable[int]) -> None:
         """Note that a commit is under way, and which rows it may change."""
         self.owed.rows |= dict.fromkeys(rows)
         self.owed.is_open = True
@@ -301,6 +304,9 @@ class _Carrying:
             was_removed = before.is_stated and not before.is_live
             counts[ALL, b"images"] = after.is_live - before.is_live
             counts[ALL, b"removed"] = (not after.is_live) - was_removed
+            if not after.is_live:
+                counts[ALL, COPIES] = -(before.copy_group is not None)
+                counts[ALL, COPY_GROUPS] = -before.is_canonical
         is_removal = self._plan.touched.get(after.row)
         change = None if is_removal is None else (is_removal, after.id)
         return Effect(counts, after.row, change)
@@ -344,7 +350,8 @@ def _losses(before: ImageState, after: ImageState) -> list[_Piece]:
     if not after.is_live:
         if before.is_stated and not before.is_live:
             return []
-        drop = [Call(cql.DROP_SOURCES, (after.row,))] if before.is_live else []
+        statements = (cql.DROP_SOURCES, cql.DROP_COPY) if before.is_live else ()
+        drop = [Call(statement, (after.row,)) for statement in statements]
         return [_Piece(drop, -_alive(before, before.sources), has_facts=True)]
     gone = [key for key in before.sources if key not in after.sources]
     some = (gone[at : at + PIECE_SOURCES] for at in range(0, len(gone), PIECE_SOURCES))

@@ -9,7 +9,7 @@ from itertools import groupby, islice, pairwise
 from typing import TYPE_CHECKING, Final
 
 from lookalike.adapters import catalog_cassandra_schema as cql
-from lookalike.adapters.catalog_cassandra_carrying import ALL, REASONS
+from lookalike.adapters.catalog_cassandra_carrying import ALL, COPIES, COPY_GROUPS, REASONS
 from lookalike.adapters.catalog_cassandra_client import Call
 from lookalike.adapters.catalog_cassandra_derived import FAILURES
 from lookalike.adapters.catalog_cassandra_mapping import record_of, unpack_pair
@@ -149,8 +149,10 @@ def tallies(client: CassandraClient) -> _Counts:
 def _counted(client: CassandraClient) -> _Counts:
     truth: _Counts = Counter()
     for _, lines in groupby(all_lines(client, cql.LIST_COUNTS), key=lambda line: line[0]):
-        for at, (_, is_live, key, is_vanished) in enumerate(lines):
+        for at, (_, is_live, key, is_vanished, group, is_canonical) in enumerate(lines):
             if at == 0:
+                truth[ALL, COPIES] += group is not None
+                truth[ALL, COPY_GROUPS] += bool(is_canonical)
                 truth[ALL, b"images" if is_live else b"removed"] += 1
             truth[ALL, b"sources"] += key is not None and not is_vanished
     for (reason,) in all_lines(client, cql.LIST_REASONS):

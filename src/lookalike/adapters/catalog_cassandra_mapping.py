@@ -9,14 +9,24 @@ import struct
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from lookalike.adapters.catalog_values import pack_key, require_id, unpack_id, unpack_key
+from lookalike.adapters.catalog_values import (
+    pack_embedded,
+    pack_key,
+    pack_objects,
+    pack_words,
+    require_id,
+    unpack_id,
+    unpack_key,
+    unpack_objects,
+    unpack_words,
+    with_embedded,
+)
 from lookalike.domain.errors import IndexCorruptError, StoreError
 from lookalike.domain.images import ImageFacts, ImageRecord, PaletteColour, Row, Source
+from lookalike.ports.catalog import NewImage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from lookalike.ports.catalog import NewImage
 
 KEY_BYTES: Final = 16
 HEAD_BYTES: Final = 16_384
@@ -41,8 +51,8 @@ _TRANSPARENT: Final = 2
 _COLOUR: Final = struct.Struct("<4f")
 _PHASH_BITS: Final = 1 << 64
 _MOST: Final = (1 << 63) - 1
-_FACTS: Final = 16
-_SOURCE_AT: Final = 6 + _FACTS + 1
+_FACTS: Final = 19
+_SOURCE_AT: Final = 6 + _FACTS + 2
 """Where the columns of a source begin in a line of `READ_IMAGE`; its key stands before."""
 
 
@@ -146,6 +156,9 @@ def fact_values(new: NewImage) -> tuple[Any, ...]:
         pack_key(facts.licence),
         pack_key(facts.embedded_text),
         pack_key(json.dumps(dict(new.models))),
+        pack_embedded(facts),
+        pack_objects(new.objects),
+        pack_words(new.words),
     )
 
 
@@ -194,20 +207,28 @@ def record_of(lines: Sequence[Sequence[Any]]) -> ImageRecord | None:
     row, _, _, _, first_seen, last_seen, *values = lines[0]
     stored = [line for line in lines if line[_SOURCE_AT - 1] is not None]
     stored.sort(key=lambda line: (line[_SOURCE_AT], line[_SOURCE_AT - 1]))
-    facts, models = _facts_of(row, values[:_FACTS])
+    known = known_of(row, values[:_FACTS])
     return ImageRecord(
         row=Row(row),
-        facts=facts,
+        facts=known.facts,
         sources=tuple(source_of(line[_SOURCE_AT + 1 :]) for line in stored),
+        objects=known.objects,
+        words=known.words,
+        copy_group=values[_FACTS],
         first_seen=first_seen,
         last_seen=last_seen,
-        models=models,
+        models=known.models,
     )
 
 
-def _facts_of(row: int, values: Sequence[Any]) -> tuple[ImageFacts, dict[str, str]]:
+def known_of(row: int, values: Sequence[Any]) -> NewImage:
+    """Return what the values of `FACT_COLUMNS` say of an image.
+
+    Raises:
+        IndexCorruptError: one of them cannot be.
+    """
     key, width, height, size, format_, frames, kind, flags, taken = values[:9]
-    palette, tags, phash, quality, licence, text, models = values[9:]
+    palette, tags, phash, quality, licence, text, models, embedded, objects, words = values[9:]
     try:
         facts = ImageFacts(
             id=unpack_id(key),
@@ -230,7 +251,13 @@ def _facts_of(row: int, values: Sequence[Any]) -> tuple[ImageFacts, dict[str, st
             licence=unpack_key(licence),
             embedded_text=unpack_key(text),
         )
-        return facts, dict(_models_of(models))
+        return NewImage(
+            Row(row),
+            with_embedded(facts, embedded),
+            dict(_models_of(models)),
+            objects=unpack_objects(objects),
+            words=unpack_words(words),
+        )
     except (AttributeError, TypeError, ValueError, struct.error) as error:
         raise IndexCorruptError(
             f"row {row} of the catalog cannot be read: {error}",

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 from lookalike.adapters.catalog_cassandra_mapping import (
     DAY_MICROS,
     NO_ID,
+    fact_values,
     site_shard,
     sites_above,
     uri_key,
 )
-from lookalike.adapters.catalog_values import pack_key, require_id
+from lookalike.adapters.catalog_values import pack_key, read_anew, require_id
 from lookalike.domain.errors import StoreError
 from lookalike.domain.images import Source, hashed_row, merged_source
 from lookalike.domain.reasons import BLOCKED, ROW_TAKEN
@@ -27,7 +28,7 @@ from lookalike.ports.catalog import Failure
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Sequence
 
-    from lookalike.ports.catalog import Batch, NewImage
+    from lookalike.ports.catalog import Batch, NewImage, Reading
 
 SiteEntry = tuple[str, int, int]
 """A site, a day and a shard: where an image is listed."""
@@ -47,7 +48,7 @@ class ImageState:
 
     A row that is stated but not live is removed. `is_whole` tells whether all sources were read
     (of an image with very many, only those that the batch names are). `new` holds the facts of an
-    image that the plan makes.
+    image that the plan makes, or that it reads anew.
     """
 
     row: int
@@ -61,6 +62,8 @@ class ImageState:
     is_whole: bool = True
     is_stated: bool = False
     new: NewImage | None = None
+    copy_group: int | None = None
+    is_canonical: bool = False
 
     def copy(self) -> ImageState:
         """Return a copy with sources of its own."""
@@ -111,15 +114,16 @@ class UriState:
 class Scene:
     """What was read for a batch.
 
-    `rows` is what the table of ids says, `blocked` the ids that may not come back; `seq` is the
-    log's last, and `stated_rows` how many rows are stated, where the batch says how many there
-    shall be.
+    `rows` is what the table of ids says, `known` what is said of images that are read anew,
+    `blocked` the ids that may not come back; `seq` is the log's last, and `stated_rows` how many
+    rows are stated, where the batch says how many there shall be.
     """
 
     images: dict[int, ImageState] = field(default_factory=dict[int, ImageState])
     uris: dict[bytes, UriState] = field(default_factory=dict[bytes, UriState])
     rows: dict[bytes, int] = field(default_factory=dict[bytes, int])
     blocked: set[bytes] = field(default_factory=set[bytes])
+    known: dict[int, NewImage] = field(default_factory=dict[int, "NewImage"])
     seq: int = 0
     stated_rows: int = 0
 
@@ -140,6 +144,8 @@ class Plan:
         self.uris = {key: replace(uri) for key, uri in scene.uris.items()}
         self.touched: dict[int, bool] = {}
         """Rows whose change belongs into the log, in order, and whether it is a removal."""
+        self.left: set[int] = set()
+        """Copy groups that images have left."""
         self._now = now
         self._tick = tick
         self._live = {image.id: row for row, image in self.images.items() if image.is_live}
@@ -160,7 +166,7 @@ class Plan:
                 self._take(image, uri.key)
 
     def apply(self, batch: Batch) -> None:
-        """Take a batch through: images, sources, failures, and what vanished or is forgotten.
+        """Take a batch through: images, sources, failures, what vanished or is forgotten, readings.
 
         Raises:
             StoreError: a row is another image's.
@@ -175,6 +181,8 @@ class Plan:
             self._vanish(self._uri(uri))
         for uri in batch.forgotten:
             self._forget(self._uri(uri))
+        for reading in batch.readings:
+            self._put_reading(reading)
         if batch.rows is not None:
             for row in range(self.scene.stated_rows, batch.rows):
                 self._state_removed(row, NO_ID)
@@ -234,6 +242,18 @@ class Plan:
         image = self.images[row]
         if not image.is_stated:
             image.id, image.is_stated = key, True
+            self._touch(image)
+
+    def _put_reading(self, reading: Reading) -> None:
+        """Replace what models and the file say of an image; an unknown one is passed over."""
+        row = self._live.get(require_id(reading.image))
+        if row is None:
+            return
+        image = self.images[row]
+        known = image.new or self.scene.known[row]
+        new = read_anew(known, reading)
+        if fact_values(new) != fact_values(known):
+            image.new = new
             self._touch(image)
 
     def _put_source(self, key: bytes, source: Source) -> None:
@@ -323,6 +343,9 @@ class Plan:
                 uri.clear()
         image.sources.clear()
         image.is_live, image.new = False, None
+        if image.copy_group is not None:
+            self.left.add(image.copy_group)
+            image.copy_group, image.is_canonical = None, False
         del self._live[image.id]
         self._touch(image)
 

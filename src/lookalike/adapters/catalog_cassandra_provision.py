@@ -9,6 +9,7 @@ from lookalike.adapters import catalog_cassandra_schema as cql
 from lookalike.adapters.catalog_cassandra import read_about
 from lookalike.adapters.catalog_cassandra_client import DDL_TIMEOUT_S, CassandraClient
 from lookalike.domain.errors import (
+    BackendError,
     BackendSchemaError,
     BackendVersionError,
     LookalikeError,
@@ -37,7 +38,7 @@ class CassandraProvisioner:
         self.name = options.name
 
     def prepare(self) -> Sequence[str]:
-        """Make the keyspace and the tables that are missing; what is there is left alone.
+        """Make the keyspace and the tables that are missing, and bring older ones up to date.
 
         Raises:
             BackendError: the cluster cannot be reached or refuses.
@@ -75,11 +76,14 @@ class CassandraProvisioner:
             )
             yield f"the keyspace {keyspace}"
         there = self._tables(client)
-        self._require_ours(there)
+        self._require_ours(there, is_older=True)
         for name in cql.TABLES:
             if name not in there:
                 client.execute(cql.create_table(name, keyspace), timeout_s=DDL_TIMEOUT_S)
                 yield f"the table {keyspace}.{name}"
+        for change in _changes(there, keyspace):
+            self._alter(client, change)
+            yield f"the schema changed: {change}"
         self._require_ours(self._tables(client))
         rows = (
             (cql.URI_PARTS_NAME, self._options.uri_parts, None),
@@ -91,7 +95,20 @@ class CassandraProvisioner:
                 " VALUES (%s, %s, %s) IF NOT EXISTS",
                 row,
             )
+        client.execute(
+            f"UPDATE {keyspace}.about SET number = %s WHERE name = %s"  # noqa: S608 - checked
+            " IF number < %s AND words = %s",
+            (cql.VERSION, cql.SCHEMA_NAME, cql.VERSION, cql.MARK),
+        )
         read_about(client)
+
+    def _alter(self, client: CassandraClient, change: str) -> None:
+        """Change the schema; somebody else may just have done the same."""
+        try:
+            client.execute(change, timeout_s=DDL_TIMEOUT_S)
+        except BackendError:
+            if change in _changes(self._tables(client), self._options.keyspace):
+                raise
 
     def _findings(self, client: CassandraClient) -> Iterator[Finding]:
         try:
@@ -107,8 +124,9 @@ class CassandraProvisioner:
                 )
                 return
             there = self._tables(client)
-            self._require_ours(there)
+            self._require_ours(there, is_older=True)
             yield from _inside(client)
+            self._require_ours(there)
         except LookalikeError as error:
             yield _finding(error)
             return
@@ -151,17 +169,20 @@ class CassandraProvisioner:
             tables.setdefault(table, {})[column] = f"{kind} static" if of == "static" else kind
         return tables
 
-    def _require_ours(self, tables: Mapping[str, Mapping[str, str]]) -> None:
-        """Refuse a keyspace with tables of something else.
+    def _require_ours(
+        self, tables: Mapping[str, Mapping[str, str]], *, is_older: bool = False
+    ) -> None:
+        """Refuse a keyspace with tables of something else, or not of this version.
 
         Raises:
             BackendSchemaError: a table is not one of ours, or has other columns.
         """
-        foreign = sorted(set(tables) - set(cql.TABLES))
+        retired = cql.RETIRED_TABLES if is_older else frozenset[str]()
+        foreign = sorted(set(tables) - set(cql.TABLES) - retired)
         other = sorted(
             name
             for name, columns in tables.items()
-            if name in cql.TABLES and dict(cql.TABLES[name].columns) != dict(columns)
+            if name in cql.TABLES and not _is_of(name, columns, is_older=is_older)
         )
         if foreign or other:
             raise BackendSchemaError(
@@ -170,6 +191,30 @@ class CassandraProvisioner:
                 + ", ".join([*foreign, *other]),
                 hint="choose another keyspace in the url",
             )
+
+
+def _is_of(name: str, columns: Mapping[str, str], *, is_older: bool) -> bool:
+    """Tell whether a table has its columns, or at least none that no version has."""
+    ours = dict(cql.TABLES[name].columns)
+    if not is_older:
+        return ours == dict(columns)
+    known = ours | dict(cql.RETIRED_COLUMNS.get(name, {}))
+    return all(known.get(column) == kind for column, kind in columns.items())
+
+
+def _changes(tables: Mapping[str, Mapping[str, str]], keyspace: str) -> list[str]:
+    """Return the statements that bring the tables of an older version up to date."""
+    changes: list[str] = []
+    for name, columns in tables.items():
+        if name in cql.RETIRED_TABLES:
+            changes.append(f"DROP TABLE {keyspace}.{name}")
+            continue
+        wanted = cql.TABLES[name].columns
+        if new := [f"{column} {wanted[column]}" for column in wanted if column not in columns]:
+            changes.append(f"ALTER TABLE {keyspace}.{name} ADD ({', '.join(new)})")
+        if gone := [column for column in columns if column not in wanted]:
+            changes.append(f"ALTER TABLE {keyspace}.{name} DROP ({', '.join(gone)})")
+    return changes
 
 
 def _inside(client: CassandraClient) -> Iterator[Finding]:

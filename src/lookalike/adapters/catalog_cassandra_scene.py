@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lookalike.adapters import catalog_cassandra_schema as cql
 from lookalike.adapters.catalog_cassandra_client import Call
-from lookalike.adapters.catalog_cassandra_mapping import id_prefix, source_of, uri_key
+from lookalike.adapters.catalog_cassandra_mapping import id_prefix, known_of, source_of, uri_key
 from lookalike.adapters.catalog_cassandra_planning import (
     ImageState,
     Scene,
@@ -15,7 +15,7 @@ from lookalike.adapters.catalog_cassandra_planning import (
     UriState,
 )
 from lookalike.adapters.catalog_values import pack_key, require_id, unpack_id, unpack_key
-from lookalike.domain.errors import StoreError
+from lookalike.domain.errors import BackendTimeoutError, StoreError
 from lookalike.domain.images import hashed_row
 
 if TYPE_CHECKING:
@@ -28,13 +28,17 @@ PAGE_SOURCES: Final = 256
 """So many sources of an image are read at once; of one with more, those that are asked for."""
 
 MOST_HOLES: Final = 100_000
+ATTEMPTS: Final = 8
 
 _STATES: Final = len(cql.STATE_COLUMNS)
 
 
 @dataclass(slots=True)
 class _Wanted:
-    """What a batch is about. `movers` pairs a uri with the id it is said to lead to, if any."""
+    """What a batch is about.
+
+    `movers` pairs a uri with the id it is said to lead to, if any; `read` are images read anew.
+    """
 
     ids: list[bytes] = field(default_factory=list[bytes])
     rows: dict[bytes, list[int]] = field(default_factory=dict[bytes, list[int]])
@@ -42,6 +46,7 @@ class _Wanted:
     movers: list[tuple[bytes, bytes | None]] = field(
         default_factory=list[tuple[bytes, "bytes | None"]]
     )
+    read: list[bytes] = field(default_factory=list[bytes])
 
     @classmethod
     def of(cls, batch: Batch) -> _Wanted:
@@ -56,7 +61,9 @@ class _Wanted:
             wanted.movers.append((wanted._uri(uri), None))
         for uri in batch.vanished:
             wanted._uri(uri)
+        wanted.read = [require_id(reading.image) for reading in batch.readings]
         ids = [*wanted.rows, *(image for _, image in wanted.movers if image is not None)]
+        ids += wanted.read
         wanted.ids = list(dict.fromkeys(ids))
         return wanted
 
@@ -77,8 +84,19 @@ class SceneReader:
 
         Raises:
             StoreError: it states fewer rows than are in use, or very many without an image.
+            BackendTimeoutError: other writers change the same images all the time.
         """
-        wanted, scene = _Wanted.of(batch), Scene()
+        wanted = _Wanted.of(batch)
+        for _ in range(ATTEMPTS):
+            scene = self._scene_of(batch, wanted)
+            if self._read_facts(scene, wanted):
+                return scene
+        raise BackendTimeoutError(
+            self._client.options.name, "other writers change the same images", hint="try again"
+        )
+
+    def _scene_of(self, batch: Batch, wanted: _Wanted) -> Scene:
+        scene = Scene()
         given = dict.fromkeys(row for rows in wanted.rows.values() for row in rows)
         self._read_keys(scene, wanted, given)
         rows = dict.fromkeys(scene.rows.values())
@@ -122,6 +140,18 @@ class SceneReader:
         found = self._client.wave([_page(row) for row in rows])
         for row, lines in zip(rows, found, strict=True):
             scene.images[row] = _image_state(row, lines)
+
+    def _read_facts(self, scene: Scene, wanted: _Wanted) -> bool:
+        """Read the facts of live images that are read anew; False when one has changed since."""
+        of_id = {image.id: image for image in scene.images.values() if image.is_live}
+        images = [of_id[key] for key in dict.fromkeys(wanted.read) if key in of_id]
+        found = self._client.wave([Call(cql.READ_FACTS, (image.row,)) for image in images])
+        for image, lines in zip(images, found, strict=True):
+            row, stamp, *values = lines[0]
+            if stamp != image.stamp:
+                return False
+            scene.known[row] = known_of(row, values)
+        return True
 
     def _complete(self, scene: Scene, wanted: _Wanted, leaving: Iterable[int] = ()) -> None:
         """Read what the first pages left out, and the uris of images that go for good."""
@@ -217,7 +247,7 @@ def _uri_state(uri: str, key: bytes, lines: Sequence[Line]) -> UriState:
 def _image_state(row: int, lines: Sequence[Line], *, is_whole: bool = False) -> ImageState:
     if not lines or lines[0][3] is None:
         return ImageState(row)
-    id_, is_live, version, stamp, first_seen, last_seen = lines[0][:_STATES]
+    id_, is_live, version, stamp, first_seen, last_seen, group, is_head = lines[0][:_STATES]
     sources = {
         line[_STATES]: _stored(line[_STATES:]) for line in lines if line[_STATES] is not None
     }
@@ -232,6 +262,8 @@ def _image_state(row: int, lines: Sequence[Line], *, is_whole: bool = False) -> 
         sources=sources,
         is_whole=is_whole or len(lines) <= PAGE_SOURCES,
         is_stated=True,
+        copy_group=group,
+        is_canonical=bool(is_head),
     )
 
 

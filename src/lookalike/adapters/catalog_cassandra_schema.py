@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-VERSION: Final = 1
+VERSION: Final = 2
 MARK: Final = "lookalike catalog"
 """Stands in `about` and tells our keyspace from another's."""
 
@@ -29,8 +29,15 @@ FACT_COLUMNS: Final[Mapping[str, str]] = {
     "id": "blob", "width": "bigint", "height": "bigint", "bytes": "bigint", "format": "blob",
     "frames": "bigint", "kind": "blob", "flags": "int", "taken": "double", "palette": "blob",
     "color_tags": "blob", "phash": "bigint", "phash_quality": "double", "licence": "blob",
-    "embedded_text": "blob", "models": "blob",
+    "embedded_text": "blob", "models": "blob", "embedded": "blob", "objects": "blob",
+    "words": "blob",
 }  # fmt: skip
+COPY_COLUMNS: Final[Mapping[str, str]] = {
+    "copy_group": "bigint", "is_canonical": "boolean", "copy_via": "bigint",
+    "copy_reason": "blob", "copy_score": "double",
+}  # fmt: skip
+"""Which copy group an image is in, and why; `copy_groups` lists where to look for members."""
+
 SOURCE_COLUMNS: Final[Mapping[str, str]] = {
     "number": "bigint", "uri": "blob", "fingerprint": "blob", "page_url": "blob", "site": "blob",
     "title": "blob", "alt_text": "blob", "caption": "blob", "page_text": "blob",
@@ -70,6 +77,7 @@ TABLES: Final[Mapping[str, Table]] = {
         {"row": "bigint", "key": "blob"}
         | _static(_STATE)
         | _static(FACT_COLUMNS)
+        | _static(COPY_COLUMNS)
         | dict(SOURCE_COLUMNS),
         "row, key",
     ),
@@ -107,15 +115,17 @@ TABLES: Final[Mapping[str, Table]] = {
         {"part": "int", "writer": "uuid", "began": "double", "rows": "list<bigint>"}, "part, writer"
     ),
     "copy_groups": Table(
-        {"copy_group": "bigint", "row": "bigint", "is_canonical": "boolean", "reason": "text",
-         "score": "double"},
-        "copy_group, row",
+        {"copy_group": "bigint", "row": "bigint", "listed": "bigint"}, "copy_group, row"
     ),
-    "copy_group_of": Table({"row": "bigint", "copy_group": "bigint"}, "row"),
     "copy_decisions": Table(
-        {"row": "bigint", "other": "bigint", "is_copy": "boolean", "decided_by": "text",
-         "decided": "double"},
+        {"row": "bigint", "other": "bigint", "is_copy": "boolean", "decided": "double"},
         "row, other",
+    ),
+    "copy_kept": Table({"row": "bigint"}, "row"),
+    "copy_steps": Table(
+        {"part": "int", "number": "bigint", "stage": "text", "what": "blob"},
+        "part, number",
+        "CLUSTERING ORDER BY (number DESC)",
     ),
     "clicks": Table(
         {"day": "int", "shard": "int", "at": "double", "query_id": "text", "row": "bigint",
@@ -129,6 +139,13 @@ TABLES: Final[Mapping[str, Table]] = {
 Text is held as blobs, for it may hold what Cassandra's `text` refuses (a file name that is not
 UTF-8). `key` is a hash of a uri. `parts` lists the partitions of another table that hold anything.
 """
+
+RETIRED_TABLES: Final = frozenset({"copy_group_of"})
+RETIRED_COLUMNS: Final[Mapping[str, Mapping[str, str]]] = {
+    "copy_groups": {"is_canonical": "boolean", "reason": "text", "score": "double"},
+    "copy_decisions": {"decided_by": "text"},
+}
+"""What the first version made and never wrote to; `init-cluster` takes it away."""
 
 
 def create_table(name: str, keyspace: str) -> str:
@@ -167,10 +184,11 @@ _SOURCE_INSERT: Final = (
     f"INSERT INTO @images (row, key, {_names(SOURCE_COLUMNS)})"  # noqa: S608 - constants
     f" VALUES (?, ?, {', '.join('?' * len(SOURCE_COLUMNS))})"
 )
-STATE_COLUMNS: Final = ("id", *_STATE)
+STATE_COLUMNS: Final = ("id", *_STATE, "copy_group", "is_canonical")
 
 READ_IMAGE: Final = Statement(
-    f"SELECT row, {_names(_STATE)}, {_names(FACT_COLUMNS)}, key, {_names(SOURCE_COLUMNS)}"  # noqa: S608
+    f"SELECT row, {_names(_STATE)}, {_names(FACT_COLUMNS)}, copy_group, key,"  # noqa: S608
+    f" {_names(SOURCE_COLUMNS)}"
     " FROM @images WHERE row = ?"
 )
 READ_SOURCES: Final = Statement(
@@ -180,6 +198,16 @@ READ_SOURCES: Final = Statement(
 READ_SOURCES_PAGE: Final = Statement(f"{READ_SOURCES.cql} LIMIT ?")
 READ_SOURCE: Final = Statement(
     f"SELECT key, {_names(SOURCE_COLUMNS)} FROM @images WHERE row = ? AND key = ?"  # noqa: S608
+)
+READ_FACTS: Final = Statement(
+    f"SELECT DISTINCT row, stamp, {_names(FACT_COLUMNS)} FROM @images WHERE row = ?"  # noqa: S608
+)
+READ_COPY: Final = Statement(
+    f"SELECT DISTINCT row, id, is_live, version, stamp, {_names(COPY_COLUMNS)}"  # noqa: S608
+    " FROM @images WHERE row = ?"
+)
+READ_COPY_GROUP: Final = Statement(
+    "SELECT DISTINCT row, is_live, copy_group FROM @images WHERE row = ?"
 )
 READ_IS_LIVE: Final = Statement("SELECT DISTINCT row, id, is_live FROM @images WHERE row = ?")
 READ_SITES: Final = Statement("SELECT row, id, is_live, site FROM @images WHERE row = ?")
@@ -195,7 +223,8 @@ SAMPLE_STATES: Final = Statement(
     page_rows=100,
 )
 LIST_COUNTS: Final = Statement(
-    "SELECT row, is_live, key, is_vanished FROM @images WHERE token(row) > ? AND token(row) <= ?"
+    "SELECT row, is_live, key, is_vanished, copy_group, is_canonical FROM @images"
+    " WHERE token(row) > ? AND token(row) <= ?"
 )
 LIST_REASONS: Final = Statement("SELECT reason FROM @uris WHERE token(key) > ? AND token(key) <= ?")
 
@@ -208,6 +237,12 @@ PUT_STATE: Final = Statement(
     " WHERE row = ? IF stamp = ?",
     "swap",
 )
+PUT_COPY: Final = Statement(
+    f"UPDATE @images SET version = ?, stamp = ?, {_marks(COPY_COLUMNS)}"  # noqa: S608
+    " WHERE row = ? IF stamp = ?",
+    "swap",
+)
+DROP_COPY: Final = Statement(f"DELETE {_names(COPY_COLUMNS)} FROM @images WHERE row = ?", "write")
 PUT_SOURCE: Final = Statement(_SOURCE_INSERT, "write")
 DROP_SOURCE: Final = Statement("DELETE FROM @images WHERE row = ? AND key = ?", "write")
 DROP_SOURCES: Final = Statement("DELETE FROM @images WHERE row = ? AND key >= 0x", "write")
@@ -307,3 +342,37 @@ PUT_OPEN: Final = Statement(
     "INSERT INTO @commits_open (part, writer, began, rows) VALUES (0, ?, ?, ?)", "write"
 )
 DROP_OPEN: Final = Statement("DELETE FROM @commits_open WHERE part = 0 AND writer = ?", "write")
+
+READ_COPY_ROWS: Final = Statement("SELECT row, listed FROM @copy_groups WHERE copy_group = ?")
+LIST_COPY_GROUPS: Final = Statement(
+    "SELECT DISTINCT copy_group FROM @copy_groups"
+    " WHERE token(copy_group) > ? AND token(copy_group) <= ?"
+)
+PUT_COPY_ROW: Final = Statement(
+    "INSERT INTO @copy_groups (copy_group, row, listed) VALUES (?, ?, ?) USING TIMESTAMP ?",
+    "write",
+)
+DROP_COPY_ROW: Final = Statement(
+    "DELETE FROM @copy_groups USING TIMESTAMP ? WHERE copy_group = ? AND row = ?", "write"
+)
+
+READ_DECISIONS: Final = Statement(
+    "SELECT row, other, is_copy, decided FROM @copy_decisions WHERE row = ?"
+)
+PUT_DECISION: Final = Statement(
+    "INSERT INTO @copy_decisions (row, other, is_copy, decided) VALUES (?, ?, ?, ?)", "write"
+)
+DROP_DECISION: Final = Statement("DELETE FROM @copy_decisions WHERE row = ? AND other = ?", "write")
+READ_KEPT: Final = Statement("SELECT row FROM @copy_kept WHERE row = ?")
+PUT_KEPT: Final = Statement("INSERT INTO @copy_kept (row) VALUES (?)", "write")
+DROP_KEPT: Final = Statement("DELETE FROM @copy_kept WHERE row = ?", "write")
+READ_STEPS: Final = Statement("SELECT number, stage, what FROM @copy_steps WHERE part = 0 LIMIT ?")
+PUT_STEP: Final = Statement(
+    "INSERT INTO @copy_steps (part, number, stage, what) VALUES (0, ?, ?, ?) IF NOT EXISTS", "swap"
+)
+STAGE_STEP: Final = Statement(
+    "UPDATE @copy_steps SET stage = ? WHERE part = 0 AND number = ? IF stage = ?", "swap"
+)
+DROP_STEP: Final = Statement(
+    "DELETE FROM @copy_steps WHERE part = 0 AND number = ? IF stage = ?", "swap"
+)

@@ -12,6 +12,7 @@ from lookalike.adapters import catalog_cassandra_schema as cql
 from lookalike.adapters.catalog_cassandra_carrying import Carrier
 from lookalike.adapters.catalog_cassandra_client import Call
 from lookalike.adapters.catalog_cassandra_errors import is_refused
+from lookalike.adapters.catalog_cassandra_grouping import Regrouper
 from lookalike.adapters.catalog_cassandra_mapping import (
     BUCKET_MICROS,
     blocked_part,
@@ -24,8 +25,10 @@ from lookalike.adapters.catalog_cassandra_mapping import (
 )
 from lookalike.adapters.catalog_cassandra_planning import Plan
 from lookalike.adapters.catalog_cassandra_scene import SceneReader
-from lookalike.adapters.catalog_values import pack_key, require_id
+from lookalike.adapters.catalog_values import pack_key, pack_objects, pack_words, require_id
 from lookalike.domain.errors import BackendTimeoutError, StoreError
+from lookalike.domain.images import Row
+from lookalike.ports.catalog import NewImage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from lookalike.adapters.catalog_cassandra_client import CassandraClient
     from lookalike.adapters.catalog_cassandra_planning import Scene
     from lookalike.ports.catalog import Batch
+    from lookalike.ports.copies import CopyMember
 
 ATTEMPTS: Final = 12
 LOG: Final = b"changes"
@@ -86,6 +90,8 @@ class CatalogWriter:
         self._tick = ticker
         self._reader = SceneReader(client)
         self._carrier = Carrier(client, clock=clock, tick=ticker, uri_parts=uri_parts)
+        self._regrouper = Regrouper(client, self._carrier, ticker)
+        self._left: set[int] = set()
         self._writing = threading.Lock()
 
     @property
@@ -103,6 +109,7 @@ class CatalogWriter:
         check_batch(batch)
         with self._writing:
             plan = self._persist(lambda: self._reader.for_batch(batch), lambda p: p.apply(batch))
+            self._mend_left()
             return self._finish(plan.scene.seq)
 
     def remove(self, ids: Sequence[bytes], *, is_blocked: bool) -> list[int]:
@@ -117,8 +124,15 @@ class CatalogWriter:
                 lambda: self._reader.for_removal(ids),
                 lambda p: rows.update(dict.fromkeys(p.remove(ids))),
             )
+            self._mend_left()
             self._finish(plan.scene.seq)
         return list(rows)
+
+    def regroup(self, rows: Sequence[int], members: Sequence[CopyMember]) -> None:
+        """Take rows out of their copy groups and put members in."""
+        with self._writing:
+            self._regrouper.replace(rows, members)
+            self._finish(0)
 
     def log(self, changes: Mapping[int, tuple[bool, bytes]]) -> int:
         """Append changes of rows (removal or not, id) to the log and return its last seq."""
@@ -177,6 +191,7 @@ class CatalogWriter:
                 self._carrier.carry(plan)
                 continue
             apply(plan)
+            self._left |= plan.left
             if self._carrier.carry(plan):
                 return plan
         raise BackendTimeoutError(
@@ -184,6 +199,11 @@ class CatalogWriter:
             f"other writers changed the same images {ATTEMPTS} times in a row",
             hint="try again",
         )
+
+    def _mend_left(self) -> None:
+        """Give the copy groups that images have left another canonical image, or end them."""
+        self._regrouper.mend(self._left)
+        self._left.clear()
 
     def _finish(self, seq: int) -> int:
         """Pay what is owed to log and counts; return the seq reached."""
@@ -217,6 +237,12 @@ def check_batch(batch: Batch) -> None:
                 f"a commit states {batch.rows} rows and one at {new.row}",
                 hint="another writer was here; open the index again",
             )
+    for reading in batch.readings:
+        require_id(reading.image)
+        packed = [pack_objects(reading.objects or ()), pack_words(reading.words or ())]
+        if reading.facts is not None:
+            packed += fact_values(NewImage(Row(0), reading.facts))
+        _require_small(reading.image, packed)
     for image, source in batch.sources:
         require_id(image)
         _require_small(source.uri, source_values(0, source))
