@@ -121,7 +121,7 @@ class GuardedFetcher:
 
         Raises:
             FetchError: `blocked-address`, `fetch-timeout`, `too-many-bytes`, `not-an-image` (a
-                web page), `empty-file` or `fetch-failed`.
+                web page), `empty-file`, `opted-out` or `fetch-failed`.
         """
         deadline = _Deadline(self._policy.timeout_s, self._clock)
         try:
@@ -229,7 +229,8 @@ class GuardedFetcher:
             raise _failed(target.url, f"HTTP {response.status} {response.reason}"[:120])
         opt_out = _opt_out(response.headers.get_all("X-Robots-Tag", []))
         if self._policy.is_opt_out_honoured and opt_out:
-            raise _failed(target.url, f"its server asks not to index it ({opt_out})")
+            why = f"{_shown(target.url)}: its server asks not to index it ({opt_out})"
+            raise FetchError(reasons.OPTED_OUT, why)
         body = self._read_body(target, response, deadline)
         _refuse_pages(target.url, body, response.headers.get_content_type())
         return body

@@ -23,6 +23,7 @@ ROW_TAKEN: Final = "row-taken"
 BAD_MESSAGE: Final = "bad-message"
 FETCH_FAILED: Final = "fetch-failed"
 FETCH_TIMEOUT: Final = "fetch-timeout"
+OPTED_OUT: Final = "opted-out"
 
 MEANING: Final[dict[str, str]] = {
     EMPTY: "the file holds no bytes",
@@ -44,4 +45,5 @@ MEANING: Final[dict[str, str]] = {
     BAD_MESSAGE: "a message of the ingest log cannot be understood",
     FETCH_FAILED: "the URL could not be fetched",
     FETCH_TIMEOUT: "fetching took longer than its bound",
+    OPTED_OUT: "the page or the server asks that the picture is not indexed",
 }

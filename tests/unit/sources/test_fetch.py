@@ -170,7 +170,7 @@ def test_chunks_are_joined(server, fetcher):
         ("missing", "fetch-failed"),
         ("empty", "empty-file"),
         ("page", "not-an-image"),
-        ("robots", "fetch-failed"),
+        ("robots", "opted-out"),
         ("loop", "fetch-failed"),
         ("nowhere", "fetch-failed"),
         ("endless", "too-many-bytes"),
