@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from PIL.Image import Image
     from rich.console import Console
 
     from lookalike.domain.errors import LookalikeError
     from lookalike.domain.hits import Hit, SearchResult
+    from lookalike.domain.images import ImageRecord
     from lookalike.engine.engine import Engine
 
 
@@ -62,6 +64,10 @@ def print_result(result: SearchResult, *, is_explained: bool) -> None:
     out = console()
     for note in result.degraded:
         typer.secho(f"degraded: {note}", fg="yellow", err=True)
+    if result.reading:
+        out.print(
+            f"showing images with {', '.join(result.reading)}; quote the words to search them"
+        )
     if not result.hits:
         out.print("Nothing found.")
         return
@@ -110,7 +116,7 @@ def write_sheet(engine: Engine, sections: Sequence[tuple[str, SearchResult]], pa
             heading=title,
             tiles=[
                 Tile(
-                    image=thumbnail,
+                    image=_marked(thumbnail, hit),
                     title=title_of(hit.record),
                     subtitle=f"{hit.score:.3f}",
                 )
@@ -121,6 +127,30 @@ def write_sheet(engine: Engine, sections: Sequence[tuple[str, SearchResult]], pa
         for title, result in sections
     ]
     path.write_bytes(to_png(sections_sheet(drawn)))
+
+
+def write_outlined(engine: Engine, record: ImageRecord, path: Path) -> None:
+    """Write a picture with the objects and words that were found in it, as PNG."""
+    from lookalike.domain.errors import LookalikeError
+    from lookalike.imaging.contact_sheet import to_png
+    from lookalike.imaging.outlines import Outline, outlined
+
+    try:
+        data = engine.original(record.id)[0]
+    except LookalikeError:  # it is no longer where it was
+        data = engine.thumbnail(record.id)
+    words = [Outline(word.box, is_faint=True) for word in record.words]
+    objects = [Outline(one.box, f"{one.label} {one.score:.2f}") for one in record.objects]
+    path.write_bytes(to_png(outlined(data, [*words, *objects])))
+
+
+def _marked(thumbnail: bytes, hit: Hit) -> bytes | Image:
+    """Return a thumbnail with the objects that made it a hit."""
+    if not hit.objects:
+        return thumbnail
+    from lookalike.imaging.outlines import Outline, outlined
+
+    return outlined(thumbnail, [Outline(one.found.box, one.found.label) for one in hit.objects])
 
 
 def _thumbnail(engine: Engine, hit: Hit) -> bytes | None:

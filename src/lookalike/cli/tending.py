@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from lookalike.cli import options as opt
 from lookalike.cli.opening import config_file, open_engine
-from lookalike.cli.output import pairs, print_json, shown, size_text
+from lookalike.cli.output import pairs, print_json, shown, size_text, write_outlined
 from lookalike.domain.errors import UsageError
 
 
@@ -16,24 +17,47 @@ def show(
     image: Annotated[str, typer.Argument(help="An image's id, or a unique beginning of it.")],
     index: opt.IndexDir = None,
     config: opt.Config = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write the picture with the objects and words found, as PNG.",
+            show_default=False,
+            rich_help_panel=opt.OUTPUT,
+        ),
+    ] = None,
     is_json: opt.Json = False,
 ) -> None:
     """Show everything known of an image."""
     from lookalike.domain.answers import record_json
 
     with open_engine(index, config) as engine:
-        record = record_json(engine.record(image))
+        known = engine.record(image)
+        record = record_json(known)
+        if picture is not None:
+            write_outlined(engine, known, picture)
     if is_json:
         print_json(record)
         return
     sources = record.pop("sources")
+    record["objects"] = [_object_line(one) for one in record["objects"]]
+    record.pop("words")  # ocr_text says them
     for name, value in record.items():
+        if name == "objects":
+            for line in value:
+                typer.echo(f"{'object':14} {shown(line)}")
+            continue
         if value not in (None, "", [], {}):
             typer.echo(f"{name:14} {shown(str(value))}")
     for source in sources:
         typer.echo("source")
         for name, value in source.items():
             typer.echo(f"  {name:12} {shown(str(value))}")
+
+
+def _object_line(found: dict[str, Any]) -> str:
+    x, y, width, height = found["box"]
+    return f"{found['label']} {found['score']:.2f} at {x:.2f},{y:.2f},{width:.2f},{height:.2f}"
 
 
 def remove(
@@ -83,6 +107,8 @@ def status(
         )
     if state["ann_recall_at_10"]:
         typer.echo(f"ann_recall@10  {pairs(state['ann_recall_at_10'])}")
+    typer.echo(f"objects   {state['regions']} with vectors of their own")
+    typer.echo(f"copies    {state['copy_groups']} groups")
     typer.echo(f"refused   {pairs(state['failures'])}")
     if state["waiting"]:
         typer.echo(f"log       {state['waiting']} messages wait for workers")
