@@ -23,7 +23,7 @@ FEWEST: Final = 3
 MOST: Final = 8
 DESIGN_RADIUS: Final = 10
 
-CALLS_NS: Final = 50_000.0
+CALLS_NS: Final = 60_000.0
 PROBE_NS: Final = 25.0
 LINE_NS: Final = 35.0
 SCANNED_LINE_NS: Final = 8.0
@@ -32,11 +32,12 @@ hashes there, and the same for hashes in a row."""
 
 
 @lru_cache(maxsize=1)
-def _spread() -> NDArray[np.uint64]:
-    """Return what each value of each byte of a hash becomes: `(8, 256)`, lowest byte first.
+def _spread() -> tuple[NDArray[np.uint64], NDArray[np.intp]]:
+    """Return what each value of each byte of a hash becomes, `(8, 256)`, and the bytes' numbers.
 
-    Every third bit follows another: a pHash lists its 8×8 frequencies row by row, and bits of
-    one row depend on each other. A substring of such bits falls together more often.
+    The lowest byte comes first. Every third bit follows another: a pHash lists its 8×8
+    frequencies row by row, and bits of one row depend on each other. A substring of such bits
+    falls together more often.
     """
     order = [place for start in range(STRIDE) for place in range(start, BITS, STRIDE)]
     becomes = np.empty(BITS, np.int64)
@@ -48,15 +49,15 @@ def _spread() -> NDArray[np.uint64]:
             place = BITS - 1 - (8 * byte + bit)  # counted from the highest, as pHash does
             target = np.uint64(BITS - 1 - int(becomes[place]))
             table[byte] |= ((values >> bit) & 1).astype(np.uint64) << target
-    return table
+    return table, np.arange(8)
 
 
 def spread(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Return `(n,)` hashes with their bits in the order of the index; distances stay."""
-    table = _spread()
+    table, octet = _spread()
     if len(hashes) <= 4096:
         octets = np.ascontiguousarray(hashes, "<u8").view(np.uint8).reshape(-1, 8)
-        return np.bitwise_or.reduce(table[np.arange(8), octets], axis=1)
+        return np.bitwise_or.reduce(table[octet, octets], axis=1)
     spread_ = np.zeros(len(hashes), np.uint64)
     for byte in range(8):
         spread_ |= table[byte][(hashes >> np.uint64(8 * byte)).astype(np.uint8)]

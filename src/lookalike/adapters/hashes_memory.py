@@ -206,8 +206,14 @@ def _answers(
     most: int | None,
 ) -> list[HashHits]:
     found = [layer.near(wanted, radius, most) for layer in layers]
-    found.append(tail.near(wanted, radius))
-    queries, rows, distances = (np.concatenate(part) for part in zip(*found, strict=True))
+    if tail.size or not found:
+        found.append(tail.near(wanted, radius))
+    queries, rows, distances = found[0]
+    if len(found) > 1:
+        queries, rows, distances = (np.concatenate(part) for part in zip(*found, strict=True))
+    if len(wanted) == 1:
+        order = np.lexsort((rows, distances))[:most]
+        return [HashHits(rows[order], distances[order])]
     order = np.lexsort((rows, distances, queries))
     rows, distances = rows[order], distances[order]
     bounds = np.searchsorted(queries[order], np.arange(len(wanted) + 1)).tolist()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,22 +63,53 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """Where to look for one radius: differences of keys, table after table.
+    """Where to look for one radius, table after table; tables not looked at are left out.
 
-    `sizes` are the tables' shares of the `(probes,)` `masks`; tables not looked at come last.
+    `masks` are `(probes,)` differences of keys, of which each table has `sizes`, up to `ends`.
+    Each table's hashes are turned `left` or, which is the same, `right`; a key is what `above`
+    leaves of one, with the table's `tags`.
     """
 
     masks: NDArray[np.uint32]
     sizes: NDArray[np.intp]
     ends: NDArray[np.intp]
+    left: NDArray[np.uint64]
+    right: NDArray[np.uint64]
+    above: NDArray[np.uint64]
+    tags: NDArray[np.uint32]
+
+    def turned(self, hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+        """Return `(n,)` hashes as each table holds them, `(n, tables)`."""
+        column = hashes[:, None]
+        return (column << self.left) | (column >> self.right)
+
+    def turned_back(
+        self, values: NDArray[np.uint64], tables: NDArray[np.intp]
+    ) -> NDArray[np.uint64]:
+        """Return `(n,)` hashes of tables as they were."""
+        return (values >> self.left[tables]) | (values << self.right[tables])
 
 
 @lru_cache(maxsize=256)
 def _plan(count: int, radius: int) -> _Plan:
-    reaches = zip(widths(count), thresholds(count, radius), strict=True)
-    balls = [ball(width, reach) for width, reach in reaches if reach >= 0]
+    parts = widths(count)
+    balls = [
+        ball(width, reach)
+        for width, reach in zip(parts, thresholds(count, radius), strict=True)
+        if reach >= 0
+    ]
+    used = len(balls)
     sizes = np.asarray([len(masks) for masks in balls], np.intp)
-    return _Plan(np.concatenate(balls), sizes, sizes.cumsum())
+    left = np.asarray([sum(parts[:at]) for at in range(used)], np.uint64)
+    return _Plan(
+        masks=np.concatenate(balls),
+        sizes=sizes,
+        ends=sizes.cumsum(),
+        left=left,
+        right=(np.uint64(BITS) - left) % np.uint64(BITS),
+        above=np.uint64(BITS) - np.asarray(parts[:used], np.uint64),
+        tags=np.arange(used, dtype=np.uint32) << np.uint32(parts[-1]),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,30 +176,36 @@ class HashTables:
 
     def _look(self, begin: int, hashes: NDArray[np.uint64], plan: _Plan, radius: int) -> Found:
         """Look around a few queries, the first of which is number `begin`."""
-        parts = widths(self.substrings)[: len(plan.sizes)]
-        wanted, keys = _turned_and_keys(hashes, parts, widths(self.substrings)[-1])
-        sizes = plan.sizes if len(hashes) == 1 else np.tile(plan.sizes, len(hashes))
-        probes = np.repeat(keys.ravel(), sizes)
-        probes ^= plan.masks if len(hashes) == 1 else np.tile(plan.masks, len(hashes))
-        first = self.starts.take(probes) >> _LINE_BITS
+        wanted = plan.turned(hashes)
+        keys = (wanted >> plan.above).astype(np.uint32)
+        keys |= plan.tags
+        is_one = len(hashes) == 1
+        sizes = plan.sizes if is_one else np.tile(plan.sizes, len(hashes))
+        probes = keys.reshape(-1).repeat(sizes)
+        probes ^= plan.masks if is_one else np.tile(plan.masks, len(hashes))
+        first = self.starts.take(probes)
+        first >>= _LINE_BITS
         probes += np.uint32(1)
         last = self.starts.take(probes)
         last += np.uint32(LINE - 1)
         last >>= _LINE_BITS
         counts = (last - first).astype(np.intp)
         ends = counts.cumsum()
-        lines = np.repeat(first - (ends - counts), counts)
+        lines = (first - ends + counts).repeat(counts)
         lines += np.arange(len(lines))
         found = [
             self._compared(lines[run], target, radius, run.start)
             for run, target in _runs(wanted, sizes, counts, ends)
         ]
-        at, values, distances = (np.concatenate(part) for part in zip(*found, strict=True))
+        at, values, distances = _joined(found)
         if not len(at):
             return Found.joined(())
-        owners, within = np.divmod(np.searchsorted(ends, at, side="right"), len(plan.masks))
-        tables = np.searchsorted(plan.ends, within, side="right")
-        values = _turned_back(values, tables, parts)
+        probe = ends.searchsorted(at, side="right")
+        if is_one:
+            owners, within = np.zeros(len(at), np.intp), probe
+        else:
+            owners, within = np.divmod(probe, len(plan.masks))
+        values = plan.turned_back(values, plan.ends.searchsorted(within, side="right"))
         return self._distinct(owners + begin, values, distances)
 
     def _compared(
@@ -177,14 +214,12 @@ class HashTables:
         targets: NDArray[np.uint64] | np.uint64,
         radius: int,
         begin: int,
-    ) -> tuple[NDArray[np.intp], NDArray[np.uint64], NDArray[np.uint8]]:
+    ) -> _Near:
         """Return the numbers, from `begin`, of lines with near hashes, these, and distances.
 
         `targets` are `(n, 1)`, one for each line, or one for all.
         """
-        near_lines: list[NDArray[np.intp]] = []
-        values: list[NDArray[np.uint64]] = []
-        near_distances: list[NDArray[np.uint8]] = []
+        found: list[_Near] = []
         for at in range(0, max(1, len(lines)), CHUNK_LINES):
             chosen = slice(at, at + CHUNK_LINES)
             mine = targets[chosen] if isinstance(targets, np.ndarray) else targets
@@ -192,14 +227,12 @@ class HashTables:
             differing ^= mine
             distances = np.bitwise_count(differing)
             near = np.flatnonzero(distances <= radius)
-            near_lines.append(near // LINE + (at + begin))
             if len(near):
-                mine = mine[near // LINE, 0] if isinstance(mine, np.ndarray) else mine
-                values.append(differing.reshape(-1)[near] ^ mine)
-                near_distances.append(distances.reshape(-1)[near])
-        if not values:
-            return np.zeros(0, np.intp), np.zeros(0, np.uint64), np.zeros(0, np.uint8)
-        return np.concatenate(near_lines), np.concatenate(values), np.concatenate(near_distances)
+                at_lines = near // LINE
+                mine = mine[at_lines, 0] if isinstance(mine, np.ndarray) else mine
+                values = differing.reshape(-1)[near] ^ mine
+                found.append((at_lines + (at + begin), values, distances.reshape(-1)[near]))
+        return _joined(found)
 
     def _distinct(
         self,
@@ -214,6 +247,19 @@ class HashTables:
         is_new[1:] = (values[1:] != values[:-1]) | (queries[1:] != queries[:-1])
         values = values[is_new]
         return Found(queries[is_new], np.searchsorted(self.values, values), distances[is_new])
+
+
+_Near: TypeAlias = tuple[NDArray[np.intp], NDArray[np.uint64], NDArray[np.uint8]]
+"""Numbers of lines, near hashes in them, distances."""
+
+
+def _joined(found: Sequence[_Near]) -> _Near:
+    if not found:
+        return np.zeros(0, np.intp), np.zeros(0, np.uint64), np.zeros(0, np.uint8)
+    if len(found) == 1:
+        return found[0]
+    lines, values, distances = zip(*found, strict=True)
+    return np.concatenate(lines), np.concatenate(values), np.concatenate(distances)
 
 
 def _runs(
@@ -233,7 +279,7 @@ def _runs(
             yield slice(begin, end), target
             begin = end
     else:
-        targets = np.repeat(np.repeat(wanted.reshape(-1), sizes), counts)
+        targets = wanted.reshape(-1).repeat(sizes).repeat(counts)
         yield slice(0, int(ends[-1])), targets[:, None]
 
 
@@ -261,28 +307,3 @@ def _turn_into(out: NDArray[np.uint64], values: NDArray[np.uint64], shift: int) 
         part = slice(begin, begin + CHUNK_LINES * LINE)
         out[part] |= values[part] >> np.uint64(BITS - shift)
     out.sort()
-
-
-@lru_cache(maxsize=64)
-def _shifts(parts: tuple[int, ...]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """Return how far each table's hashes are turned left, and right (less than 64)."""
-    left = np.asarray([sum(parts[:at]) for at in range(len(parts))], np.uint64)
-    return left, (np.uint64(BITS) - left) % np.uint64(BITS)
-
-
-def _turned_and_keys(
-    hashes: NDArray[np.uint64], parts: tuple[int, ...], key_bits: int
-) -> tuple[NDArray[np.uint64], NDArray[np.uint32]]:
-    """Return `(n, tables)` turned hashes and the keys of their own buckets."""
-    left, right = _shifts(parts)
-    wanted = (hashes[:, None] << left) | (hashes[:, None] >> right)
-    tops = wanted >> (np.uint64(BITS) - np.asarray(parts, np.uint64))
-    tables = np.arange(len(parts), dtype=np.uint32) << np.uint32(key_bits)
-    return wanted, tops.astype(np.uint32) | tables
-
-
-def _turned_back(
-    values: NDArray[np.uint64], tables: NDArray[np.intp], parts: tuple[int, ...]
-) -> NDArray[np.uint64]:
-    left, right = _shifts(parts)
-    return (values >> left[tables]) | (values << right[tables])
