@@ -3,7 +3,9 @@
 import itertools
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
@@ -12,9 +14,18 @@ from lookalike.adapters import catalog_cassandra_schema as cql
 from lookalike.adapters.catalog_cassandra_mapping import HEAD_BYTES, uri_key
 from lookalike.adapters.catalog_values import pack_key
 from lookalike.domain import reasons
-from lookalike.domain.errors import BackendError, StoreError
-from lookalike.domain.images import ImageFacts, ImageId, Row, Source, hashed_row, image_id
-from lookalike.ports.catalog import Batch, Failure, NewImage
+from lookalike.domain.errors import BackendError, BackendSchemaError, StoreError
+from lookalike.domain.images import (
+    DetectedObject,
+    ImageFacts,
+    ImageId,
+    Row,
+    Source,
+    hashed_row,
+    image_id,
+)
+from lookalike.ports.catalog import Batch, Failure, NewImage, Reading
+from lookalike.ports.copies import CopyDecision, CopyMember, CopyStep
 from tests.unit.stores.test_catalog_machine import CatalogMachine
 
 pytestmark = pytest.mark.service
@@ -90,6 +101,12 @@ def everything(catalog, *, is_logged=True):
         "sites": [catalog.ids_of_site(site) for site in ("org", "example.org", "other.net")],
         "ids": catalog.ids_with_prefix("", limit=100),
         "changed": changes,
+        "groups": sorted(catalog.copies.all_groups(), key=lambda members: members[0].row),
+        "group of": catalog.copies.groups_of(np.array([row(name) for name in "abc"])).tolist(),
+        "copies": catalog.copies.counts(),
+        "decisions": catalog.copies.decisions([row(name) for name in "abc"]),
+        "kept": catalog.copies.kept([row(name) for name in "abc"]),
+        "steps": [step.kind for step in catalog.copies.steps()],
     }
 
 
@@ -239,8 +256,45 @@ def prepare_scene(catalog):
     put(catalog, "a", "/1", site="www.example.org")
     put(catalog, "b", "/2", "/3", site="other.net")
     catalog.commit(Batch(failures=[Failure("/4", reasons.EMPTY, seen=NOW)]))
+    put(catalog, "d", "/d1", "/d2")
+    group(catalog, "a", "b", "d")
+    catalog.copies.decide(CopyStep(1, "keep", (row("a"), row("b")), row("a")), [apart("a", "b")])
 
 
+def group(catalog, first, *others):
+    """Make the first image canonical and link the others to it."""
+    links = [
+        CopyMember(row(name), row(first), via=row(first), reason="phash", score=1 / (2 + at))
+        for at, name in enumerate(others)
+    ]
+    members = [CopyMember(row(first), row(first), is_canonical=True), *links]
+    catalog.copies.replace([one.row for one in members], members)
+
+
+def apart(one, other):
+    return CopyDecision(*sorted((row(one), row(other))), "different", 1.0)
+
+
+def regroup(catalog):
+    put(catalog, "c", "/c1")
+    group(catalog, "c", "b", "a")
+
+
+def decide(catalog):
+    """Decide what a first try may have decided already, in an act of its own."""
+    step = CopyStep(2, "merge", (row("a"), row("b"), row("d")), row("b"))
+    alike = replace(apart("a", "b"), verdict="same")
+    if len(catalog.copies.steps()) < 2:
+        catalog.copies.decide(step, [alike, apart("a", "d")])
+    catalog.copies.adopt([], [])
+
+
+def undo(catalog):
+    if catalog.copies.steps():
+        catalog.copies.undo()
+
+
+FOUND = (DetectedObject("cat", 0.5, (0.0, 0.0, 0.5, 0.5)),)
 SCENES = {
     "put": Batch([new("c")], [seen("c", "/5", site="example.org"), seen("b", "/6")]),
     "move": Batch([new("c")], [seen("c", "/1", site="example.org"), seen("c", "/2")]),
@@ -248,11 +302,13 @@ SCENES = {
     "heal": Batch(sources=[seen("b", "/4")]),
     "vanish": Batch(vanished=["/2", "/4"]),
     "forget": Batch(forgotten=["/1", "/2", "/4"]),
+    "read": Batch(readings=[Reading(key(name), objects=FOUND) for name in "abx"]),
 }
 ACTS = {
     **{name: lambda catalog, batch=batch: catalog.commit(batch) for name, batch in SCENES.items()},
     "remove": lambda catalog: catalog.remove([key("a"), key("b")]),
     "block": lambda catalog: catalog.remove([key("b")], is_blocked=True),
+    "regroup": regroup,
 }
 
 
@@ -287,7 +343,7 @@ def test_a_retry_mends_what_was_cut_short_at_any_statement(space, opened, name, 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_second_try")
-@pytest.mark.parametrize("name", ["move", "forget", "remove"])
+@pytest.mark.parametrize("name", ["move", "forget", "remove", "read", "regroup"])
 def test_another_process_mends_what_a_killed_one_left(space, opened, name):
     act, checker = ACTS[name], opened()
     prepare_scene(checker)
@@ -305,6 +361,28 @@ def test_another_process_mends_what_a_killed_one_left(space, opened, name):
         assert space.execute("SELECT * FROM @commits_open") == []
         if not was_cut:
             break
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("no_second_try")
+@pytest.mark.parametrize("act", [decide, undo])
+def test_an_act_that_was_cut_short_is_carried_through_or_never_was(space, opened, act):
+    catalog, checker = opened(request_timeout_s=5.0), opened()
+    prepare_scene(catalog)
+    before = everything(checker)
+    act(catalog)
+    expected = everything(checker)
+    for after in itertools.count():
+        empty(space, catalog)
+        prepare_scene(catalog)
+        was_cut = cut(catalog, act, after=after, has_arrived=False)
+        checker.copies._settled()  # as any later act would begin
+        found = everything(checker)
+        assert found in (before, expected), f"cut at statement {after}"
+        if not was_cut:
+            assert found == expected
+            break
+    assert after > 3
 
 
 def test_a_commit_that_was_cut_short_is_told_and_its_change_is_logged(space, opened):
@@ -329,6 +407,75 @@ def test_a_commit_that_was_cut_short_is_told_and_its_change_is_logged(space, ope
     assert row("a") in {change.row for change in catalog.changes(after=0)}
     findings = {one.name: one for one in CassandraProvisioner(space.options).check()}
     assert "catalog counts" not in findings
+
+
+# ── Older schemas ────────────────────────────────────────────────────────────────────────
+
+FIRST_TABLES = (
+    "CREATE TABLE @copy_groups (copy_group bigint, row bigint, is_canonical boolean, reason text,"
+    " score double, PRIMARY KEY (copy_group, row))",
+    "CREATE TABLE @copy_group_of (row bigint PRIMARY KEY, copy_group bigint)",
+    "CREATE TABLE @copy_decisions (row bigint, other bigint, is_copy boolean, decided_by text,"
+    " decided double, PRIMARY KEY (row, other))",
+)
+"""What the first version made otherwise; images had no columns for copies, objects and words."""
+
+
+@pytest.fixture
+def first_space():
+    """A keyspace as the first version has made it, with one image."""
+    from tests.cassandra_space import CassandraSpace
+    from tests.real_services import need
+
+    space = CassandraSpace(need("cassandra"))
+    catalog = space.open()
+    put(catalog, "a", "/1")
+    catalog.close()
+    new = [*cql.COPY_COLUMNS, "embedded", "objects", "words"]
+    for statement in (
+        f"ALTER TABLE @images DROP ({', '.join(new)})",
+        *(f"DROP TABLE @{name}" for name in ("copy_groups", "copy_decisions", "copy_kept")),
+        "DROP TABLE @copy_steps",
+        *FIRST_TABLES,
+        "UPDATE @about SET number = 1 WHERE name = 'schema'",
+    ):
+        space.execute(statement, timeout_s=60.0)
+    yield space
+    space.drop()
+
+
+def test_a_keyspace_of_the_first_version_is_named_and_brought_up_to_date(first_space):
+    from lookalike.adapters.catalog_cassandra_provision import CassandraProvisioner
+
+    provisioner = CassandraProvisioner(first_space.options)
+    with pytest.raises(BackendSchemaError, match="version 1") as caught:
+        first_space.open()
+    assert "init-cluster" in caught.value.hint
+    (finding,) = [one for one in provisioner.check() if one.name == "catalog schema"]
+    assert (finding.state, "version 1" in finding.detail) == ("error", True)
+    assert "init-cluster" in finding.remedy
+    first_space.execute("ALTER TABLE @images ADD words blob static")  # an upgrade cut short
+    assert any("copy_group" in line for line in provisioner.prepare())
+    assert list(provisioner.prepare()) == []
+    assert not [one for one in provisioner.check() if one.state == "error"]
+    catalog = first_space.open()
+    assert uris_of(catalog, "a") == ["/1"]
+    put(catalog, "b")
+    catalog.commit(SCENES["read"])
+    assert [record.objects for record in catalog.records([row("a"), row("b")])] == [FOUND, FOUND]
+    group(catalog, "a", "b")
+    assert catalog.copies.counts() == (1, 2)
+    assert catalog.recount().corrections == {}
+    catalog.close()
+
+
+def test_tables_of_something_else_are_left_alone(first_space):
+    from lookalike.adapters.catalog_cassandra_provision import CassandraProvisioner
+
+    first_space.execute("ALTER TABLE @copy_decisions ADD theirs text")
+    with pytest.raises(BackendSchemaError, match="copy_decisions"):
+        CassandraProvisioner(first_space.options).prepare()
+    assert first_space.execute("SELECT number FROM @about WHERE name = 'schema'") == [(1,)]
 
 
 # ── Against a model ──────────────────────────────────────────────────────────────────────
@@ -452,6 +599,43 @@ def test_an_image_that_is_blocked_while_it_comes_does_not_stay(opened):
         put(other, f"m{turn}")
         assert other.rows_of([key(name)]) == {}
         assert uris_of(one, name) is None
+    assert_sound(one)
+
+
+def test_two_writers_place_images_into_one_group_at_once(opened):
+    one, other = opened(), opened()
+    for turn in range(10):
+        names = [f"{turn}-{at}" for at in range(4)]
+        for name in names:
+            put(one, name)
+        group(one, *names[:2])
+        together(
+            lambda names=names: group(one, names[2], *names[:2]),
+            lambda names=names: group(other, names[3], *names[:2]),
+        )
+        found = {members[0].group: members for members in one.copies.all_groups()}
+        for members in found.values():
+            assert len(members) >= 2
+            assert [member.is_canonical for member in members[:2]] == [True, False]
+        total = sum(map(len, found.values()))
+        assert one.copies.counts() == (len(found), total)
+    assert_sound(one)
+
+
+def test_an_image_that_goes_while_it_is_placed_is_in_no_group(opened):
+    one, other = opened(), opened()
+    for turn in range(10):
+        names = [f"{turn}-{at}" for at in range(3)]
+        for name in names:
+            put(one, name)
+        together(
+            lambda names=names: group(one, *names),
+            lambda names=names: other.remove([key(names[0])]),
+        )
+        (members,) = [of for of in one.copies.all_groups() if of[1].row in map(row, names)]
+        assert {member.row for member in members} == {row(names[1]), row(names[2])}
+        one.remove([key(name) for name in names[1:]])
+    assert one.copies.counts() == (0, 0)
     assert_sound(one)
 
 

@@ -76,7 +76,7 @@ class CassandraCopyLedger:
 
         What another writer has half written shows as it will be when it is mended.
         """
-        found, _ = read_groups(self._client, (int(group) for group in groups if group >= 0))
+        found, _, _ = read_groups(self._client, (int(group) for group in groups if group >= 0))
         whole = {group: members_of(placed) for group, placed in found.items()}
         return {group: members for group, members in whole.items() if members}
 

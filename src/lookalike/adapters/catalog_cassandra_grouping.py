@@ -56,11 +56,11 @@ def read_placed(client: CassandraClient, rows: Iterable[int]) -> dict[int, Place
 
 def read_groups(
     client: CassandraClient, groups: Iterable[int]
-) -> tuple[dict[int, list[Placed]], list[tuple[int, int, int]]]:
+) -> tuple[dict[int, list[Placed]], list[tuple[int, int, int]], dict[int, Placed]]:
     """Return the images of groups as they stand, and what is listed without being there.
 
     The latest change stands first in a group. A stale listing is a group, a row, and when it was
-    listed.
+    listed. The images of such rows come last, with all others that were read.
     """
     wanted = list(dict.fromkeys(groups))
     lines = client.wave([Call(cql.READ_COPY_ROWS, (group,)) for group in wanted])
@@ -76,12 +76,22 @@ def read_groups(
             else:
                 stale.append((group, row, listed))
         inside.sort(key=lambda one: (-one.version, one.row))
-    return found, stale
+    return found, stale, placed
 
 
 def members_of(placed: Sequence[Placed]) -> list[CopyMember]:
     """Return the members of a group as they must be."""
     return mended([one.member for one in placed if one.member is not None])
+
+
+def odd_groups(client: CassandraClient, groups: Sequence[int]) -> list[int]:
+    """Return those of the groups that cannot be as they stand."""
+    found, _, _ = read_groups(client, groups)
+    return [
+        group
+        for group, placed in found.items()
+        if {one.member for one in placed} != set(members_of(placed))
+    ]
 
 
 class Regrouper:
@@ -116,10 +126,11 @@ class Regrouper:
         groups |= {one.group for one in given.values()}
         is_put = not rows
         for _ in range(ATTEMPTS):
-            placed = self._read(rows)
+            placed = read_placed(self._client, rows)
             groups |= {one.member.group for one in placed.values() if one.member is not None}
-            found, stale = read_groups(self._client, sorted(groups))
+            found, stale, read = read_groups(self._client, sorted(groups))
             placed |= {one.row: one for of in found.values() for one in of}
+            self._resolve([*rows, *(row for _, row, _ in stale), *placed], read | placed)
             if is_put:  # of two canonical images, the one that was chosen last
                 latest = sorted(placed.values(), key=lambda one: (-one.version, one.row))
                 after = {one.row: one.member for one in latest}
@@ -138,12 +149,11 @@ class Regrouper:
             hint="try again",
         )
 
-    def _read(self, rows: Iterable[int]) -> dict[int, Placed]:
-        """Read images, and learn what doubtful writes have done to them."""
-        placed = read_placed(self._client, rows)
-        states = {row: ImageState(row, one.id, stamp=one.stamp) for row, one in placed.items()}
+    def _resolve(self, rows: Iterable[int], placed: Mapping[int, Placed]) -> None:
+        """Learn from images that were read what doubtful writes have done to them."""
+        stamps = {row: placed[row].stamp if row in placed else None for row in rows}
+        states = {row: ImageState(row, stamp=stamp) for row, stamp in stamps.items()}
         self._carrier.owed.resolve(Scene(images=states))
-        return placed
 
     def _put(self, placed: Mapping[int, Placed], changes: Mapping[int, CopyMember | None]) -> bool:
         """List what comes to groups, then change each image; False when one was changed since."""

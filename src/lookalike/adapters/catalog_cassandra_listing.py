@@ -12,6 +12,7 @@ from lookalike.adapters import catalog_cassandra_schema as cql
 from lookalike.adapters.catalog_cassandra_carrying import ALL, COPIES, COPY_GROUPS, REASONS
 from lookalike.adapters.catalog_cassandra_client import Call
 from lookalike.adapters.catalog_cassandra_derived import FAILURES
+from lookalike.adapters.catalog_cassandra_grouping import odd_groups
 from lookalike.adapters.catalog_cassandra_mapping import record_of, unpack_pair
 from lookalike.adapters.catalog_values import unpack_key
 from lookalike.ports.catalog import Failure
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from lookalike.domain.images import ImageRecord
 
 SAMPLE_PIECES: Final = 16
+GROUPS_TOGETHER: Final = 64
 
 _Counts = Counter[tuple[str, bytes]]
 
@@ -104,12 +106,15 @@ class Recount:
 
 
 def recount(client: CassandraClient, writer: CatalogWriter, *, abandoned_before: float) -> Recount:
-    """Count everything anew, log what interrupted commits may have changed, drop their marks.
+    """Mend copy groups, count all anew, log what commits that were cut short may have changed.
 
     Counts are exact when nobody writes meanwhile. Marks that are younger than `abandoned_before`
     (seconds since the epoch) may be of commits under way and are left alone.
     """
     done = Recount()
+    groups = (group for (group,) in all_lines(client, cql.LIST_COPY_GROUPS))
+    while some := list(islice(groups, GROUPS_TOGETHER)):
+        writer.mend_groups(odd_groups(client, some))
     before = tallies(client)
     truth = _counted(client)
     for name in sorted({*before, *truth}):

@@ -134,6 +134,12 @@ class CatalogWriter:
             self._regrouper.replace(rows, members)
             self._finish(0)
 
+    def mend_groups(self, groups: Sequence[int]) -> None:
+        """Give copy groups one canonical image, and end those of one image."""
+        with self._writing:
+            self._regrouper.mend(groups)
+            self._finish(0)
+
     def log(self, changes: Mapping[int, tuple[bool, bytes]]) -> int:
         """Append changes of rows (removal or not, id) to the log and return its last seq."""
         ttl = self._client.options.log_days * _DAY_S
