@@ -313,6 +313,35 @@ def test_an_image_keeps_only_the_words_of_its_last_record(index):
     assert rows(index, HasObject("cat")) == []
 
 
+def test_a_new_reading_replaces_objects_and_what_the_picture_is(index):
+    fill(
+        index,
+        [
+            record(0, kind="photo", color_tags=("red",), objects=objects(["cat"])),
+            record(1, kind="photo", objects=objects(["dog", "dog", "car"])),
+        ],
+    )
+    assert rows(index, HasObject("dog", at_least=2)) == [1]
+    assert rows(index, HasObject("animal")) == [0, 1]
+    read = [
+        record(0, kind="lineart", width=77, color_tags=("blue",), objects=objects(["dog"] * 3)),
+        record(1, kind="photo", objects=objects(["car", "dog"])),
+    ]
+    for _ in range(2):
+        index.update(read)
+        index.flush()
+    assert rows(index, HasObject("cat")) == []
+    assert rows(index, HasObject("dog", at_least=2)) == [0]
+    assert rows(index, HasObject("dog", at_most=1)) == [1]
+    assert rows(index, HasObject("animal", at_least=3)) == [0]
+    assert rows(index, HasObject("vehicle")) == [1]
+    assert rows(index, OneOf("type", frozenset({"lineart"}))) == [0]
+    assert rows(index, OneOf("type", frozenset({"photo"}))) == [1]
+    assert rows(index, OneOf("color", frozenset({"red"}))) == []
+    assert rows(index, Between("width", 77, 77)) == [0]
+    assert index.facets(index.select(Filter()))["type"] == {"photo": 1, "lineart": 1}
+
+
 @dense_only
 def test_a_selection_is_shared_and_cannot_be_changed(index):
     fill(index, [record(0), record(1)])

@@ -1,10 +1,10 @@
 """Filters over memory-mapped columns and Roaring bitmaps.
 
-Fixed fields and dates stand in columns, durable before the catalog's commit. Sites, licences,
-labels and what is removed stand in bitmaps that are rebuilt from the catalog's log, as far as
-the saved file does not hold them. Dates that a later source changes are written in place by the
-writer (an aligned 8-byte value, replayed from the log after a crash) and laid over in a reader,
-which may have seen the commit first.
+Fields of the picture and dates stand in columns, durable before the catalog's commit. Sites,
+licences, counts of objects and what is removed stand in bitmaps that are rebuilt from the
+catalog's log, as far as the saved file does not hold them. Columns that a later source or a new
+reading changes are written in place by the writer (an aligned value, replayed from the log after
+a crash) and laid over in a reader, which may have seen the commit first.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from lookalike.adapters.filters_bitmaps import Term, load_bitmaps
 from lookalike.adapters.filters_files import (
     ANIMATED,
     COLOR_BITS,
+    DTYPES,
     KIND_BITS,
     KIND_NUMBERS,
     TRANSPARENT,
     ColumnFiles,
-    date_values,
     file_errors,
     fixed_values,
 )
@@ -41,6 +41,7 @@ from lookalike.domain.filters import (
 )
 from lookalike.domain.hits import Selection
 from lookalike.domain.licences import licence_matches
+from lookalike.domain.objects import counts_of
 from lookalike.ports.filters import Listing, Place
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class ColumnsFilterIndex:
         self._path = folder / "bitmaps"
         self._files = files
         self._bitmaps, self._seq = load_bitmaps(self._path)
-        self._dates: dict[str, dict[int, float]] = {"taken": {}, "seen": {}}
+        self._laid_over: dict[str, dict[int, float]] = {name: {} for name in DTYPES}
         self._lock = threading.RLock()
         self._cache: OrderedDict[Filter, Selection] = OrderedDict()
         self._live: BoolMask | None = None
@@ -82,7 +83,7 @@ class ColumnsFilterIndex:
         return cls(folder, ColumnFiles(folder, rows=rows, is_writer=is_writer))
 
     def append(self, records: Sequence[ImageRecord]) -> None:
-        """Write the fixed fields of new images at their rows; durable after `flush`."""
+        """Write the fields of new images at their rows; durable after `flush`."""
         self._demand_writer()
         ordered = sorted({record.row: record for record in records}.values(), key=lambda r: r.row)
         if not ordered:
@@ -96,13 +97,13 @@ class ColumnsFilterIndex:
             self._changed()
 
     def update(self, records: Sequence[ImageRecord]) -> None:
-        """Take over dates, sites, licences and objects, whatever they were before."""
+        """Take over all fields, sites, licences and objects, whatever they were before."""
         ordered = sorted({record.row: record for record in records}.values(), key=lambda r: r.row)
         if not ordered:
             return
         with self._lock:
             self._describe(ordered)
-            if self._update_dates(ordered):
+            if self._update_columns(ordered):
                 self._changed()
 
     def remove(self, rows: RowArray) -> None:
@@ -167,7 +168,7 @@ class ColumnsFilterIndex:
         with self._lock:
             rows = self._files.rows
             mask = self._live_mask() if selection.mask is None else _fitted(selection.mask, rows)
-            maps = {name: column[mask] for name, column in self._files.maps.items()}
+            maps = {name: column[mask] for name, column in self._maps().items()}
             tiles = np.bincount(maps["colors"], minlength=1).tolist()
             colors = Counter[str]()
             for bits, count in enumerate(tiles):
@@ -231,11 +232,11 @@ class ColumnsFilterIndex:
         """Tell whether a row bears just these terms: all of them, and as many as these."""
         return all(row in self._bitmaps.get(term) for term in (_count_of(terms), *terms))
 
-    def _update_dates(self, records: Sequence[ImageRecord]) -> bool:
-        """Take over dates that differ from what stands in the columns; tell whether any did."""
+    def _update_columns(self, records: Sequence[ImageRecord]) -> bool:
+        """Take over fields that differ from what stands in the columns; tell whether any did."""
         rows, has_changed = _rows_of(records), False
-        for name, values in date_values(records).items():
-            column, laid_over = self._files.maps[name], self._dates[name]
+        for name, values in fixed_values(records).items():
+            column, laid_over = self._files.maps[name], self._laid_over[name]
             shown = rows < len(column)
             differs = np.ones(len(rows), dtype=bool)
             differs[shown] = column[rows[shown]] != values[shown]
@@ -248,6 +249,16 @@ class ColumnsFilterIndex:
                 laid_over.pop(row, None)
             laid_over.update(zip(rows[differs].tolist(), values[differs].tolist(), strict=True))
         return has_changed
+
+    def _maps(self) -> _Maps:
+        """Return the columns with what a reader knows to be newer."""
+        maps = dict(self._files.maps)
+        for name, changed in self._laid_over.items():
+            rows = [row for row in changed if row < len(maps[name])]
+            if rows:
+                maps[name] = maps[name].copy()
+                maps[name][rows] = [changed[row] for row in rows]
+        return maps
 
     def _live_mask(self) -> BoolMask:
         if self._live is None:
@@ -272,7 +283,7 @@ class ColumnsFilterIndex:
         return ~mask if condition.is_negated else mask
 
     def _words_mask(self, condition: OneOf) -> BoolMask:
-        maps, wanted = self._files.maps, condition.values
+        maps, wanted = self._maps(), condition.values
         if condition.field == "site":
             return self._filled(self._visible(*(("site", word, 0) for word in wanted)))
         if condition.field == "licence":
@@ -289,12 +300,8 @@ class ColumnsFilterIndex:
         return mask
 
     def _range_mask(self, condition: Between) -> BoolMask:
-        maps, field = self._files.maps, condition.field
+        maps, field = self._maps(), condition.field
         values = _pixels(maps) if field == "pixels" else maps[field]
-        if changed := self._dates.get(field):
-            values = values.copy()
-            laid_over = {row: value for row, value in changed.items() if row < len(values)}
-            values[list(laid_over)] = list(laid_over.values())
         mask = np.ones(self._files.rows, dtype=bool)
         if condition.low is not None:
             mask &= values >= float(condition.low)
@@ -323,12 +330,12 @@ _TYPE_WORDS: Final = (*KIND_NUMBERS, "animated", "transparent")
 
 
 def _terms_of(record: ImageRecord) -> set[Term]:
-    """Return the terms of a record: a site with every domain above it, a label per count."""
+    """Return the terms of a record: a site with every domain above it, an object per count."""
     terms: set[Term] = {("licence", licence, 0) for licence in record.licences}
     for site in record.sites:
         labels = site.split(".")
         terms.update(("site", ".".join(labels[at:]), 0) for at in range(len(labels)))
-    for label, count in Counter(found.label for found in record.objects).items():
+    for label, count in counts_of(record.objects).items():
         terms.update(("label", label, least) for least in range(1, count + 1))
     return terms
 

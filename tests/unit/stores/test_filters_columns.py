@@ -2,6 +2,7 @@
 
 import errno
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -135,6 +136,25 @@ def test_a_date_changed_in_place_is_seen_by_every_reader(index, tmp_path):
     assert rows(index, Between("taken", high=0.5)) == [2]
     late = ColumnsFilterIndex.open(tmp_path, rows=4, is_writer=False)
     assert rows(late, Between("seen", high=0.5)) == [2]
+
+
+def test_what_a_new_reading_changed_is_seen_by_every_reader(index, tmp_path):
+    reader = ColumnsFilterIndex.open(tmp_path, rows=4, is_writer=False)
+    old = record(2)
+    facts = replace(old.facts, width=4000, height=10, kind="lineart", color_tags=("pink",))
+    changed = replace(old, facts=facts)
+    reader.update([changed])  # it saw the commit before the writer came to the columns
+    pink = Filter((OneOf("color", frozenset({"pink"})), OneOf("type", frozenset({"lineart"}))))
+    wide = Filter((OneOf("aspect", frozenset({"panorama"})), Between("width", 4000, 4000)))
+    for filter_ in (pink, wide):
+        assert np.flatnonzero(reader.select(filter_).mask).tolist() == [2]
+    assert reader.facets(reader.select(Filter()))["color"]["pink"] == 1
+    index.update([changed])
+    reader.update([changed])
+    assert not any(reader._laid_over.values())
+    for filter_, store in ((pink, index), (wide, reader)):
+        assert np.flatnonzero(store.select(filter_).mask).tolist() == [2]
+    reader.close()
 
 
 def test_a_reader_keeps_its_rows_while_a_writer_cuts_the_file(index, tmp_path):
