@@ -403,7 +403,8 @@ def main():
             parts = measure_size(kind, count, coefficients, chosen)
             for rows, part in zip((lines, writes, floods), parts, strict=True):
                 rows.extend(part)
-    old = json.loads(chosen.out.read_text(encoding="utf-8")) if chosen.extend else {}
+    is_extended = chosen.extend and chosen.out.exists()
+    old = json.loads(chosen.out.read_text(encoding="utf-8")) if is_extended else {}
     tables = {name: table["rows"] for name, table in old.get("tables", {}).items()}
     settings = old.get("settings", {}).get("runs", [])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2

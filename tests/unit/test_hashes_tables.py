@@ -90,12 +90,16 @@ def test_the_filled_up_line_is_found_once(count):
     assert sorted_triples(found) == sorted_triples(scanned(values, values[-1:], 5))
 
 
-def test_a_crowded_bucket_is_searched_in_pieces():
-    low = np.arange(60_000, dtype=np.uint64)
-    values = np.sort(spread(low))  # one bucket in some tables holds nearly all of them
+@pytest.mark.parametrize("queries", [1, 2, 30])
+def test_crowded_buckets_are_searched_in_pieces_or_given_up(queries):
+    rng = np.random.default_rng(7)
+    crowd = np.arange(60_000, dtype=np.uint64)  # some tables hold nearly all in a few buckets
+    values = np.unique(spread(np.concatenate((crowd, rng.integers(0, 2**64, 60_000, np.uint64)))))
     tables = HashTables.build(values, 3)
-    query = spread(np.asarray([12_345], np.uint64))
-    assert sorted_triples(tables.looked_up(query, 4)) == sorted_triples(scanned(values, query, 4))
+    wanted = spread(np.arange(12_345, 12_345 + queries, dtype=np.uint64))
+    for radius in (2, 4):
+        whole = sorted_triples(scanned(values, wanted, radius))
+        assert sorted_triples(tables.looked_up(wanted, radius)) == whole
 
 
 def test_more_hashes_take_fewer_substrings_and_little_more_time():

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from lookalike.adapters.hashes_balls import (
     BITS,
     LINE,
+    LINE_NS,
     ball,
     look_ns,
     looked_lines,
@@ -59,6 +60,10 @@ class Found:
             np.concatenate([part.places for part in found]),
             np.concatenate([part.distances for part in found]),
         )
+
+    def numbered_from(self, begin: int) -> Found:
+        """Return the same of queries whose first is number `begin`."""
+        return Found(self.queries + begin, self.places, self.distances)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +196,16 @@ class HashTables:
         last >>= _LINE_BITS
         counts = (last - first).astype(np.intp)
         ends = counts.cumsum()
+        if int(ends[-1]) > 4 * GROUP_LINES and not is_one:  # more crowded than most buckets
+            half = len(hashes) // 2
+            return Found.joined(
+                [
+                    self._look(begin, hashes[:half], plan, radius),
+                    self._look(begin + half, hashes[half:], plan, radius),
+                ]
+            )
+        if int(ends[-1]) * LINE_NS > scan_ns(self.count) * len(hashes):
+            return scanned(self.values, hashes, radius).numbered_from(begin)
         lines = (first - ends + counts).repeat(counts)
         lines += np.arange(len(lines))
         found = [
