@@ -47,6 +47,7 @@ TRANSIENT: Final = frozenset(
         reasons.TOO_SLOW,
         reasons.BLOCKED,
         reasons.BLOCKED_ADDRESS,
+        reasons.OPTED_OUT,
     }
 )
 """Refusals that may end differently next time, so that an unchanged source is tried again."""
