@@ -21,17 +21,19 @@ class BackEnd:
 
     tail_rows: int = 1 << 15
     bars_scans: bool = False
+    most_beside: int = 1 << 20
 
     def open(self, monkeypatch):
         if self.bars_scans:
             monkeypatch.setattr(hashes_tables, "scan_ns", lambda hashes: 4e6)
-        return MemoryHashIndex(tail_rows=self.tail_rows)
+        return MemoryHashIndex(tail_rows=self.tail_rows, most_beside=self.most_beside)
 
 
 BACK_ENDS = {
     "memory-tail": BackEnd(),
     "memory-scanned": BackEnd(tail_rows=40),
     "memory-tables": BackEnd(tail_rows=40, bars_scans=True),
+    "memory-aside": BackEnd(tail_rows=20, most_beside=0),
 }
 
 

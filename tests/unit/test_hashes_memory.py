@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from lookalike.adapters import hashes_files, hashes_segment
+from lookalike.adapters import hashes_files, hashes_memory, hashes_segment
 from lookalike.adapters.hashes_memory import GROWTH, MemoryHashIndex
 from lookalike.adapters.hashes_segment import Segment
 from lookalike.domain.errors import (
@@ -105,7 +105,7 @@ def test_hashes_alike_in_their_high_bits_are_sorted_whole():
 def test_more_rows_than_fit_are_refused_and_none_is_lost(monkeypatch):
     monkeypatch.setattr("lookalike.adapters.hashes_memory.MOST_ROWS", 1000)
     index, hashes = filled(900)
-    with pytest.raises(StoreError, match="do not fit"):
+    with pytest.raises(StoreError, match="too many"):
         index.add(np.arange(900, 2000), noise(1100, seed=1))
     assert len(index) == 900
     assert index.within(hashes[:1], radius=0)[0].rows.tolist() == [0]
@@ -133,6 +133,47 @@ def test_searches_go_on_beside_writes():
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+@pytest.fixture
+def go_on(monkeypatch):
+    """Merges aside wait for this event."""
+    event = threading.Event()
+    build = hashes_memory._segment_of
+
+    def slowly(pieces):
+        if threading.current_thread() is not threading.main_thread():
+            assert event.wait(20)
+        return build(pieces)
+
+    monkeypatch.setattr(hashes_memory, "_segment_of", slowly)
+    return event
+
+
+def test_what_leaves_during_a_merge_aside_stays_away(go_on):
+    index, hashes = filled(1000, tail_rows=100, most_beside=0)
+    assert index._merging
+    index.remove(np.arange(0, 1000, 2))
+    index.add(np.asarray([1, 3]), hashes[[0, 2]])
+    before = index.within(hashes, radius=0)
+    go_on.set()
+    index.settle()
+    assert not index._merging
+    assert len(index) == 500
+    after = index.within(hashes, radius=0)
+    assert [hits.rows.tolist() for hits in after] == [hits.rows.tolist() for hits in before]
+    assert [hits.rows.tolist() for hits in after[:6]] == [[1], [], [3], [], [], [5]]
+
+
+def test_a_merge_aside_of_nothing_leaves_nothing(go_on):
+    index, hashes = filled(1000, tail_rows=100, most_beside=0)
+    index.remove(np.arange(1000))
+    go_on.set()
+    index.settle()
+    assert len(index) == 0
+    index.add(np.arange(300), hashes[:300])
+    index.settle()
+    assert index.within(hashes[7:8], radius=0)[0].rows.tolist() == [7]
 
 
 def test_a_saved_index_opens_as_it_was(tmp_path):

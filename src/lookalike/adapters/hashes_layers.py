@@ -67,6 +67,19 @@ class Layer:
         is_left = self._is_left(np.arange(len(by_place)))
         return rows[is_left], by_place[is_left]
 
+    def frozen(self) -> Layer:
+        """Return the same as it is now, whatever is removed later."""
+        return Layer(self.segment, None if self.gone is None else self.gone.copy())
+
+    def gone_since(self, before: Layer) -> RowArray:
+        """Return the rows that were removed since this was frozen."""
+        if self.gone is None:
+            return np.zeros(0, np.int64)
+        new = self.gone if before.gone is None else self.gone & ~before.gone
+        octets = np.flatnonzero(new)
+        is_new = np.unpackbits(new[octets, None], axis=1, bitorder="little").astype(np.bool_)
+        return self.segment.rows_at((8 * octets[:, None] + np.arange(8))[is_new])
+
     def _is_left(self, at: NDArray[np.intp]) -> NDArray[np.bool_]:
         if self.gone is None:
             return np.ones(len(at), np.bool_)

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 TAIL_ROWS: Final = 1 << 15
 GROWTH: Final = 3
+MOST_BESIDE: Final = 1 << 20
+"""Rows that a writer waits for, about 0.3 s, when their segments are merged."""
+
 LEAST_FOR_THREADS: Final = 1 << 18
 """Below so many hashes, threads wait for each other rather than for memory."""
 
@@ -41,21 +44,29 @@ class MemoryHashIndex:
     """64-bit hashes by row, answered exactly at every radius.
 
     One thread writes at a time, any number search; a search beside a write sees it or not, and
-    may for a moment miss a row whose hash is being replaced. A large merge takes a writer about
-    0.4 µs a hash; searches go on meanwhile.
+    may for a moment miss a row whose hash is being replaced. Large merges run in a thread of their
+    own, and searches and writes go on meanwhile.
 
     An answer holds every row in the radius. Flat pictures share few hashes, so leave out what
     has a low quality, or ask for the nearest `most`: a hash is compared once however many rows
     share it, and only so many of them are listed.
     """
 
-    def __init__(self, *, threads: int = 1, tail_rows: int = TAIL_ROWS) -> None:
-        """Make an empty index; batches of queries take up to so many threads."""
+    def __init__(
+        self, *, threads: int = 1, tail_rows: int = TAIL_ROWS, most_beside: int = MOST_BESIDE
+    ) -> None:
+        """Make an empty index; batches of queries take up to so many threads.
+
+        Merges of more than `most_beside` rows run aside.
+        """
         self._threads = threads
         self._lock = threading.Lock()
         self._layers: tuple[Layer, ...] = ()
         self._tail = Tail(tail_rows)
         self._parts = (self._layers, self._tail)
+        self._most_beside = most_beside
+        self._merging: tuple[Layer, ...] = ()
+        self._aside: threading.Thread | None = None
         self._seq = 0
 
     @classmethod
@@ -116,6 +127,11 @@ class MemoryHashIndex:
             self._forget(rows)
             self._append(rows, hashes)
 
+    def settle(self) -> None:
+        """Wait until no merge runs aside; nothing else needs it."""
+        while (aside := self._aside) is not None and aside.is_alive():
+            aside.join()
+
     def remove(self, rows: RowArray) -> None:
         """Forget rows; unknown ones do nothing."""
         with self._lock:
@@ -151,11 +167,16 @@ class MemoryHashIndex:
         self._tail.remove(rows)
         for layer in self._layers:
             layer.remove(rows)
-        if any(2 * layer.gone_count > len(layer.segment) for layer in self._layers):
+        poor = [
+            layer for layer in self._layers
+            if 2 * layer.gone_count > len(layer.segment) and layer not in self._merging
+        ]  # fmt: skip
+        if poor:
             kept = [
-                Layer(Segment.build(*layer.left())) if 2 * layer.gone_count > len(layer.segment)
-                else layer for layer in self._layers if len(layer)
-            ]  # fmt: skip
+                Layer(Segment.build(*layer.left())) if layer in poor else layer
+                for layer in self._layers
+                if len(layer) or layer not in poor
+            ]
             self._show(tuple(kept), self._tail)
 
     def _append(self, rows: RowArray, hashes: NDArray[np.uint64]) -> None:
@@ -165,24 +186,71 @@ class MemoryHashIndex:
             self._tail.add(rows, hashes)
 
     def _seal(self, rows: RowArray, hashes: NDArray[np.uint64]) -> None:
-        """Make a segment of the tail, more rows, and segments that are not much larger."""
-        pieces = [(rows, hashes), self._tail.left()]
-        pieces = [piece for piece in pieces if len(piece[0])]
+        """Make a segment of the tail, more rows, and segments that are not much larger.
+
+        What would take long is merged aside, by a thread of its own.
+        """
+        pieces = [self._tail.left(), (rows, hashes)]
         count = sum(len(piece[0]) for piece in pieces)
-        layers = list(self._layers)
-        while layers and len(layers[-1]) <= GROWTH * count:
-            count += len(layers[-1])
-            pieces.append(layers.pop().left())
         if count > MOST_ROWS:
-            raise StoreError(
-                f"{count} hashes do not fit one index", hint="spread them over several"
-            )
-        if len(pieces) > 1:
-            pieces.reverse()  # the oldest first: rows mostly rise then
-            rows, hashes = (np.concatenate(part) for part in zip(*pieces, strict=True))
-        pieces.clear()
-        merged = Layer(Segment.build(rows, hashes))
-        self._show((*layers, merged), Tail(self._tail.room))
+            raise StoreError(f"{count} hashes at once are too many", hint="add them in parts")
+        taken = self._taken_over(self._layers, count)
+        total = count + sum(map(len, taken))
+        kept = self._layers[: len(self._layers) - len(taken)]
+        if taken and total > self._most_beside:
+            kept, taken = self._layers, ()
+        pieces = [*(layer.left() for layer in taken), *pieces]
+        self._show((*kept, Layer(_segment_of(pieces))), Tail(self._tail.room))
+        self._merge_aside()
+
+    def _taken_over(self, layers: tuple[Layer, ...], count: int) -> tuple[Layer, ...]:
+        """Return the last layers that a segment of so many rows after them takes over."""
+        begin = len(layers)
+        while begin and layers[begin - 1] not in self._merging:
+            more = len(layers[begin - 1])
+            if more > GROWTH * count or more + count > MOST_ROWS:
+                break
+            count += more
+            begin -= 1
+        return layers[begin:]
+
+    def _merge_aside(self) -> None:
+        """Start to merge the last layers, if one takes over others and no merge is running."""
+        if self._merging or not self._layers:
+            return
+        *_, last = self._layers
+        taken = self._taken_over(self._layers[:-1], len(last))
+        if taken:
+            self._merging = (*taken, last)
+            frozen = tuple(layer.frozen() for layer in self._merging)
+            self._aside = threading.Thread(target=self._merge, args=(self._merging, frozen))
+            self._aside.start()
+
+    def _merge(self, taken: tuple[Layer, ...], frozen: tuple[Layer, ...]) -> None:
+        """Merge layers as they were, then remove what left them since; run without the lock."""
+        try:
+            merged = Layer(_segment_of([layer.left() for layer in frozen]))
+            with self._lock:
+                for layer, before in zip(taken, frozen, strict=True):
+                    merged.remove(layer.gone_since(before))
+                at = self._layers.index(taken[0])
+                left = (merged,) if len(merged) else ()
+                layers = (*self._layers[:at], *left, *self._layers[at + len(taken) :])
+                self._show(layers, self._tail)
+        finally:
+            with self._lock:
+                self._merging = ()
+        with self._lock:
+            self._merge_aside()
+
+
+def _segment_of(pieces: Sequence[tuple[RowArray, NDArray[np.uint64]]]) -> Segment:
+    """Return one segment of all rows; the oldest come first, so that rows mostly rise."""
+    full = [piece for piece in pieces if len(piece[0])]
+    if len(full) == 1:
+        return Segment.build(*full[0])
+    rows, hashes = (np.concatenate(part) for part in zip(*full, strict=True))
+    return Segment.build(rows, hashes)
 
 
 def _checked(rows: RowArray, hashes: NDArray[np.uint64]) -> tuple[RowArray, NDArray[np.uint64]]:
