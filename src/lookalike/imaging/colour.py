@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from lookalike.domain.arrays import Pixels
 from lookalike.domain.images import COLOR_NAMES, PaletteColour
-from lookalike.imaging.colour_terms import name_colours
+from lookalike.imaging.colour_terms import name_colours, typicality
+from lookalike.imaging.colour_weights import WEIGHTS
 
 FloatArray: TypeAlias = NDArray[np.float32]
 
@@ -35,25 +36,13 @@ _TO_XYZ: Final = (
 )
 _WHITE_D65: Final = (0.95047, 1.0, 1.08883)
 
-TAG_SHARES: Final[dict[str, float]] = {
-    "black": 0.15,
-    "white": 0.08,
-    "grey": 0.30,
-    "red": 0.03,
-    "orange": 0.02,
-    "yellow": 0.03,
-    "green": 0.10,
-    "blue": 0.08,
-    "purple": 0.04,
-    "pink": 0.05,
-    "brown": 0.20,
-}
-"""The share of a picture, weighted towards its middle, from which a term is said of it."""
-
-_MONOCHROME_SHARE: Final = 0.03
-"""With less of all hues together than this, a picture is only black, white and grey."""
-
 _EDGE_WEIGHT: Final = 0.4
+_BLOCKS: Final = 12
+"""Blocks a side; a window is two by two of them, 2.8 % of the picture."""
+
+SHARE_FLOOR: Final = 0.002
+PATCH_FLOOR: Final = 0.02
+"""Added before taking logarithms; less than this is as good as nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,33 +82,86 @@ def read_colours(pixels: Pixels, alpha: NDArray[np.uint8] | None = None) -> Colo
     """
     height, width = pixels.shape[:2]
     weights = _middle_weights(height, width)
+    blocks = _block_numbers(height, width)
     flat = pixels.reshape(-1, 3)
     if alpha is not None:
         seen = alpha.reshape(-1) >= _OPAQUE
-        flat, weights = flat[seen], weights[seen]
+        flat, weights, blocks = flat[seen], weights[seen], (blocks[0][seen], blocks[1])
         if len(flat) == 0:
             return Colours((), (), (0.0,) * len(COLOR_NAMES))
     levels = (flat.T >> 3).astype(np.int32, order="C")
-    codes = (levels[0] << 10) | (levels[1] << 5) | levels[2]
-    named = np.bincount(_term_table()[codes], weights=weights, minlength=len(COLOR_NAMES))
+    terms, plain = _named(levels)
+    named = np.bincount(terms, weights=weights, minlength=len(COLOR_NAMES))
     shares = named / named.sum()
+    inputs = _measure(terms, plain, weights, blocks)
     return Colours(
         palette=_palette(flat, levels),
-        tags=_tags(shares),
+        tags=_tags(shares, inputs),
         shares=tuple(shares.round(4).tolist()),
     )
 
 
-def _tags(shares: NDArray[np.float64]) -> tuple[str, ...]:
-    """Return the terms whose share is large enough, the largest first."""
-    chromatic = float(shares[3:].sum())
-    order = np.argsort(-shares, kind="stable")
-    names = [COLOR_NAMES[i] for i in order]
-    if chromatic < _MONOCHROME_SHARE:
-        names = [name for name in names if name in {"black", "white", "grey"}]
-    by_name = dict(zip(COLOR_NAMES, shares.tolist(), strict=True))
-    tags = tuple(name for name in names if by_name[name] >= TAG_SHARES[name])
-    return tags or (names[0],)
+def term_inputs(pixels: Pixels) -> FloatArray:
+    """Return what the tags of a small opaque picture are decided by, `(11, 2)`.
+
+    For each term the logarithm of its share, and that of its share of the window that it fills
+    best; in both a pixel counts by how plainly it is its colour (`colour_terms.typicality`). The
+    first sees what a picture is full of, the second a small thing of strong colour.
+    """
+    height, width = pixels.shape[:2]
+    levels = (pixels.reshape(-1, 3).T >> 3).astype(np.int32, order="C")
+    terms, plain = _named(levels)
+    weights = _middle_weights(height, width)
+    return _measure(terms, plain, weights, _block_numbers(height, width))
+
+
+def term_shares(pixels: Pixels) -> tuple[float, ...]:
+    """Return the plain share of each of `COLOR_NAMES` in a small opaque picture."""
+    levels = (pixels.reshape(-1, 3).T >> 3).astype(np.int32, order="C")
+    counts = np.bincount(_named(levels)[0], minlength=len(COLOR_NAMES))
+    return tuple((counts / counts.sum()).tolist())
+
+
+def _named(levels: NDArray[np.int32]) -> tuple[NDArray[np.uint8], FloatArray]:
+    """Return each pixel's term and how plainly it is that term."""
+    codes = (levels[0] << 10) | (levels[1] << 5) | levels[2]
+    return _term_table()[codes], _typical_table()[codes]
+
+
+def _measure(
+    terms: NDArray[np.uint8],
+    plain: FloatArray,
+    weights: NDArray[np.float64],
+    blocks: tuple[NDArray[np.int32], float],
+) -> FloatArray:
+    count = len(COLOR_NAMES)
+    shares = np.bincount(terms, weights=weights * plain, minlength=count) / weights.sum()
+    numbers, block_pixels = blocks
+    cells = terms.astype(np.int32) * _BLOCKS**2 + numbers
+    filled = np.bincount(cells, weights=plain, minlength=count * _BLOCKS**2)
+    grid = filled.reshape(count, _BLOCKS, _BLOCKS)
+    pairs = grid[:, 1:] + grid[:, :-1]
+    best = (pairs[:, :, 1:] + pairs[:, :, :-1]).max(axis=(1, 2)) / (4 * block_pixels)
+    logs = (np.log(shares + SHARE_FLOOR), np.log(np.minimum(best, 1.0) + PATCH_FLOOR))
+    return np.stack(logs, axis=1).astype(np.float32)
+
+
+def _tags(shares: NDArray[np.float64], inputs: FloatArray) -> tuple[str, ...]:
+    """Return the terms that are said, the largest first; at least one."""
+    weights = np.array(WEIGHTS)
+    scores = (inputs * weights[:, :2]).sum(axis=1) + weights[:, 2]
+    order = np.argsort(-shares, kind="stable").tolist()
+    tags = tuple(COLOR_NAMES[i] for i in order if scores[i] > 0)
+    return tags or (COLOR_NAMES[order[0]],)
+
+
+@lru_cache(maxsize=64)
+def _block_numbers(height: int, width: int) -> tuple[NDArray[np.int32], float]:
+    """Return the block that each pixel lies in, `(height * width,)`, and the pixels of a block."""
+    y = np.arange(height, dtype=np.int32) * _BLOCKS // height
+    x = np.arange(width, dtype=np.int32) * _BLOCKS // width
+    numbers = (y[:, None] * _BLOCKS + x[None, :]).reshape(-1)
+    return numbers, height * width / _BLOCKS**2
 
 
 @lru_cache(maxsize=64)
@@ -146,6 +188,12 @@ def _lab_table() -> FloatArray:
 def _term_table() -> NDArray[np.uint8]:
     """Return the index into `COLOR_NAMES` of each of the 32768 cells."""
     return name_colours(_lab_table())
+
+
+@lru_cache(maxsize=1)
+def _typical_table() -> FloatArray:
+    """Return how plainly each of the 32768 cells is its term, `(32768,)`."""
+    return typicality(_lab_table(), _term_table())
 
 
 @lru_cache(maxsize=1)

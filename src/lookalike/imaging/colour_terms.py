@@ -18,6 +18,14 @@ from lookalike.domain.images import COLOR_NAMES
 _BoolArray: TypeAlias = NDArray[np.bool_]
 _FloatArray: TypeAlias = NDArray[np.float32]
 
+_FOCUS: Final = {
+    "red": (15, 60), "orange": (15, 60), "yellow": (15, 60), "green": (8, 40), "blue": (8, 45),
+    "purple": (8, 40), "pink": (10, 45), "brown": (6, 30),
+}  # fmt: skip
+"""The chroma from which a term of colour begins to be said, and that from which it is plain."""
+
+_LEAST_TYPICAL: Final = 0.02
+
 _INDEX: Final = {name: i for i, name in enumerate(COLOR_NAMES)}
 
 
@@ -34,6 +42,23 @@ def name_colours(lab: NDArray[np.float32]) -> NDArray[np.uint8]:
     conditions = [condition for _, condition in rules]
     choices = [np.uint8(_INDEX[name]) for name, _ in rules]
     return np.select(conditions, choices, default=np.uint8(_INDEX["grey"])).astype(np.uint8)
+
+
+def typicality(lab: NDArray[np.float32], terms: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return how plainly each colour is its term, `(n,)` in [0.02, 1].
+
+    A hint of yellow on a wall in lamplight is yellow by the borders, but nobody says so.
+    """
+    lightness, chroma = lab[:, 0], np.hypot(lab[:, 1], lab[:, 2])
+    result = np.ones(len(lab), dtype=np.float32)
+    spans = {name: (chroma - low) / (full - low) for name, (low, full) in _FOCUS.items()}
+    spans["black"] = (30 - lightness) / 18
+    spans["white"] = (lightness - 80) / 14
+    spans["grey"] = 1 - chroma / 14
+    for name, value in spans.items():
+        is_term = terms == _INDEX[name]
+        result[is_term] = np.clip(value[is_term], _LEAST_TYPICAL, 1)
+    return result
 
 
 def _achromatic(

@@ -35,7 +35,7 @@ whichever models look at it.
 _DEFAULT_SHRINK: Final = 256
 _HASH_SIDE: Final = 64
 _GATE_SIDE: Final = 640
-_COLOUR_GRID: Final = (40, 40)
+_COLOUR_GRID: Final = (48, 48)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,10 +182,19 @@ def _reduce_to(image: Image.Image, side: int) -> Image.Image:
     return image if factors == (1, 1) else image.reduce(factors)
 
 
+def colour_sample(shrunk: Image.Image) -> Pixels:
+    """Return the pixels that colours are read off, `(48, 48, 3)`, from a thumbnail's picture.
+
+    A version that is averaged already is sampled at points; a fixed size keeps the cost fixed.
+    """
+    return _sample(_reduce_to(shrunk, _HASH_SIDE))
+
+
+def _sample(small: Image.Image) -> Pixels:
+    return np.asarray(small.resize(_COLOUR_GRID, Image.Resampling.NEAREST))
+
+
 def _colours(small: Image.Image, alpha: Image.Image | None) -> Colours:
-    """Point-sample a version that is already averaged; a fixed size keeps the cost fixed."""
-    sample = np.asarray(small.resize(_COLOUR_GRID, Image.Resampling.NEAREST))
     if alpha is None:
-        return read_colours(sample)
-    mask = _reduce_to(alpha, _HASH_SIDE).resize(_COLOUR_GRID, Image.Resampling.NEAREST)
-    return read_colours(sample, np.asarray(mask))
+        return read_colours(_sample(small))
+    return read_colours(_sample(small), _sample(_reduce_to(alpha, _HASH_SIDE)))

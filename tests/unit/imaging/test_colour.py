@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lookalike.domain.images import COLOR_NAMES
-from lookalike.imaging.colour import PALETTE_SIZE, read_colours, srgb_to_lab
+from lookalike.imaging.colour import (
+    PALETTE_SIZE,
+    read_colours,
+    srgb_to_lab,
+    term_inputs,
+    term_shares,
+)
 
 
 def patch(*colours: tuple[int, int, int]) -> np.ndarray:
@@ -118,3 +124,49 @@ def test_palettes_are_bounded_and_deterministic(
 
 def test_one_pixel_has_a_colour() -> None:
     assert read_colours(np.asarray(Image.new("RGB", (1, 1), (0, 128, 0)))).tags == ("green",)
+
+
+def thing_on(ground: np.ndarray, rgb: tuple[int, int, int], side: int) -> np.ndarray:
+    """Lay a square of a colour on a ground of 48 pixels a side, off the middle."""
+    image = ground.copy()
+    image[8 : 8 + side, 27 : 27 + side] = rgb
+    return image
+
+
+@pytest.mark.parametrize(
+    ("rgb", "term"),
+    [
+        ((200, 20, 30), "red"),
+        ((250, 130, 20), "orange"),
+        ((250, 220, 30), "yellow"),
+        ((30, 140, 50), "green"),
+        ((30, 60, 200), "blue"),
+        ((120, 40, 160), "purple"),
+        ((240, 90, 160), "pink"),
+    ],
+)
+def test_a_small_thing_of_strong_colour_is_seen(rgb: tuple[int, int, int], term: str) -> None:
+    ramp = np.linspace(70, 190, 48).astype(np.uint8)
+    ground = np.broadcast_to(ramp[:, None, None], (48, 48, 3))
+    assert term not in read_colours(ground).tags
+    assert term in read_colours(thing_on(ground, rgb, 9)).tags  # 3.5 % of the picture
+    assert term not in read_colours(thing_on(ground, rgb, 2)).tags  # 0.2 %
+    speckled = ground.copy()
+    speckled[::7, ::7] = rgb  # as much of it, nowhere together
+    assert term not in read_colours(speckled).tags
+
+
+def test_a_hint_of_colour_over_everything_is_not_said() -> None:
+    assert read_colours(patch((250, 246, 232))).tags == ("white",)
+    pale = set(read_colours(patch((200, 205, 212), (240, 240, 240))).tags)
+    assert "blue" not in pale
+
+
+def test_inputs_and_shares_agree_with_what_is_read() -> None:
+    image = patch((250, 20, 20), (255, 255, 255))
+    shares = dict(zip(COLOR_NAMES, term_shares(image), strict=True))
+    assert (shares["red"], shares["white"]) == (0.5, 0.5)
+    inputs = term_inputs(image)
+    assert inputs.shape == (len(COLOR_NAMES), 2)
+    red, green = COLOR_NAMES.index("red"), COLOR_NAMES.index("green")
+    assert (inputs[red] > inputs[green]).all()
