@@ -3,6 +3,7 @@
 Text columns are plain strings. The rare text that UTF-8 cannot hold (a file name of other bytes,
 which Python shows with lone surrogates) stands there with U+FFFD in the place of what is odd, and
 whole in `odd_texts`: UTF-8 with `surrogatepass`, which is one-to-one over all Python strings.
+Texts within a list are named by their place: `words/3`.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ import math
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from lookalike.domain.archives import VERSION
 from lookalike.domain.errors import MissingExtraError
 from lookalike.domain.images import (
+    MOST_WORDS,
     DetectedObject,
     ImageFacts,
     ImageId,
     ImageRecord,
+    OcrWord,
     PaletteColour,
     Row,
     Source,
@@ -36,7 +40,12 @@ _MOST_BYTES: Final = 1 << 62
 _MOST_TIME: Final = 1e12
 _BOX: Final = ("x", "y", "width", "height")
 
+_MOST_NUMBER: Final = 1 << 31
+
 _IMAGE_TEXTS: Final = ("format", "kind", "licence", "embedded_text", "ocr_text")
+_EMBEDDED: Final = ("embedded_title", "creator", "rights")
+SINCE_2: Final = frozenset({*_EMBEDDED, "keywords", "latitude", "longitude", "words"})
+"""Columns of images that the first version has not."""
 _SOURCE_TEXTS: Final = (
     "uri", "fingerprint", "page_url", "site", "title", "alt_text", "caption", "page_text",
     "licence",
@@ -53,8 +62,8 @@ def import_pyarrow() -> ModuleType:
     return pa
 
 
-def schema_of(kind: str) -> Any:
-    """Return the Arrow schema of `images`, `sources`, `failures` or `blocked`."""
+def schema_of(kind: str, version: int = VERSION) -> Any:
+    """Return the Arrow schema of a kind of table (`domain.archives.KINDS`) of a version."""
     pa = import_pyarrow()
     numbers = {"f8": pa.float64(), "i4": pa.int32(), "i8": pa.int64(), "u8": pa.uint64()}
 
@@ -72,7 +81,14 @@ def schema_of(kind: str) -> Any:
             "color_tags": pa.list_(pa.string()), "phash": numbers["u8"],
             "phash_quality": numbers["f8"], "licence": pa.string(), "embedded_text": pa.string(),
             "objects": list_of(label=pa.string(), **dict.fromkeys(("score", *_BOX), numbers["f8"])),
-            "ocr_text": pa.string(), "models": pa.map_(pa.string(), pa.string()),
+            "ocr_text": pa.string(),
+            "words": list_of(
+                text=pa.string(), **dict.fromkeys(("score", *_BOX), numbers["f8"]),
+                line=numbers["i4"],
+            ),
+            **dict.fromkeys(_EMBEDDED, pa.string()), "keywords": pa.list_(pa.string()),
+            "latitude?": numbers["f8"], "longitude?": numbers["f8"],
+            "models": pa.map_(pa.string(), pa.string()),
             "first_seen": numbers["f8"], "last_seen": numbers["f8"],
             "thumbnail_sha256?": pa.string(), "original_sha256?": pa.string(), "odd_texts": odd,
         },
@@ -80,6 +96,15 @@ def schema_of(kind: str) -> Any:
             "image": pa.string(), **dict.fromkeys(_SOURCE_TEXTS, pa.string()),
             "taken?": numbers["f8"], "seen": numbers["f8"], "is_vanished": pa.bool_(),
             "odd_texts": odd,
+        },
+        "regions": {"image": pa.string(), "number": numbers["i4"]},
+        "copies": {
+            "image": pa.string(), "copy_group": pa.string(), "is_canonical": pa.bool_(),
+            "via?": pa.string(), "reason": pa.string(), "score": numbers["f8"],
+        },
+        "decisions": {
+            "image": pa.string(), "other?": pa.string(), "verdict": pa.string(),
+            "decided": numbers["f8"],
         },
         "failures": {
             **dict.fromkeys(_FAILURE_TEXTS, pa.string()), "seen": numbers["f8"], "odd_texts": odd,
@@ -90,6 +115,7 @@ def schema_of(kind: str) -> Any:
         [
             pa.field(name.rstrip("?"), type_, nullable=name.endswith("?"))
             for name, type_ in types[kind].items()
+            if version > 1 or name.rstrip("?") not in SINCE_2
         ]
     )
 
@@ -114,17 +140,29 @@ def image_row(record: ImageRecord, hashes: BlobHashes) -> dict[str, Any]:
         "phash": int(facts.phash) % (1 << 64),
         "phash_quality": float(facts.phash_quality),
         "objects": [
-            {"label": one.label, "score": one.score, **dict(zip(_BOX, one.box, strict=True))}
+            {"label": shown(one.label), "score": one.score, **_box(one.box)}
             for one in record.objects
         ],
+        "words": [
+            {"text": shown(one.text), "score": one.score, **_box(one.box), "line": one.line}
+            for one in record.words
+        ],
+        "keywords": [shown(word) for word in facts.keywords],
+        "latitude": facts.place and facts.place[0],
+        "longitude": facts.place and facts.place[1],
         "models": list(record.models.items()),
         "first_seen": float(record.first_seen),
         "last_seen": float(record.last_seen),
         "thumbnail_sha256": hashes.thumbnail or None,
         "original_sha256": hashes.original or None,
         **_packed(
-            {name: getattr(facts, name) for name in _IMAGE_TEXTS[:-1]}
-            | {"ocr_text": record.ocr_text}
+            {name: getattr(facts, name) for name in (*_IMAGE_TEXTS[:-1], *_EMBEDDED)}
+            | {"ocr_text": record.ocr_text},
+            {
+                "objects": [one.label for one in record.objects],
+                "words": [one.text for one in record.words],
+                "keywords": facts.keywords,
+            },
         ),
     }
 
@@ -154,7 +192,10 @@ def record_of(
     Raises:
         ValueError: a value cannot be.
     """
-    texts = _unpacked(row, _IMAGE_TEXTS)
+    texts = _unpacked(row, [*_IMAGE_TEXTS, *(name for name in _EMBEDDED if name in row)])
+    labels = _listed(row, "objects", [one and one["label"] for one in row["objects"]])
+    words = row.get("words", ())
+    read = _listed(row, "words", [one and one["text"] for one in words])
     facts = ImageFacts(
         id=id_of(row["id"]),
         width=_whole(row["width"], _MOST_SIDE),
@@ -172,12 +213,18 @@ def record_of(
         phash_quality=_real(row["phash_quality"]),
         licence=texts["licence"],
         embedded_text=texts["embedded_text"],
+        embedded_title=texts.get("embedded_title", ""),
+        keywords=tuple(_listed(row, "keywords", row.get("keywords", ()))),
+        creator=texts.get("creator", ""),
+        rights=texts.get("rights", ""),
+        place=_place(row.get("latitude"), row.get("longitude")),
     )
     record = ImageRecord(
         row=Row(position),
         facts=facts,
         sources=tuple(sources),
-        objects=tuple(_object(one) for one in row["objects"]),
+        objects=tuple(map(_object, row["objects"], labels)),
+        words=tuple(map(_word, words, read)) or words_of_text(texts["ocr_text"]),
         first_seen=_real(row["first_seen"]),
         last_seen=_real(row["last_seen"]),
         models={_str(name): _str(version) for name, version in row["models"]},
@@ -213,12 +260,31 @@ def id_of(value: object) -> ImageId:
     return ImageId(text)
 
 
-def _packed(texts: Mapping[str, str]) -> dict[str, Any]:
-    odd = {name: text for name, text in texts.items() if _is_odd(text)}
-    shown = {name: _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text) for name, text in odd.items()}
+def words_of_text(text: str) -> tuple[OcrWord, ...]:
+    """Return the words of a text of which nobody says where they stand: anywhere."""
+    words = [
+        OcrWord(word, 1.0, (0.0, 0.0, 1.0, 1.0), number)
+        for number, line in enumerate(text.splitlines())
+        for word in line.split()
+    ]
+    return tuple(words[:MOST_WORDS])
+
+
+def shown(text: str) -> str:
+    """Return a text that UTF-8 can hold."""
+    return _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text) if _is_odd(text) else text
+
+
+def _packed(
+    texts: Mapping[str, str], lists: Mapping[str, Sequence[str]] | None = None
+) -> dict[str, Any]:
+    """Return columns for texts, and what is odd in them or in the texts of lists."""
+    within = {
+        f"{name}/{at}": text for name, of in (lists or {}).items() for at, text in enumerate(of)
+    }
+    odd = {name: text for name, text in (dict(texts) | within).items() if _is_odd(text)}
     return {
-        **texts,
-        **shown,
+        **{name: shown(text) for name, text in texts.items()},
         "odd_texts": [
             {"column": name, "value": text.encode("utf-8", "surrogatepass")}
             for name, text in odd.items()
@@ -232,6 +298,12 @@ def _unpacked(row: Mapping[str, Any], names: Sequence[str]) -> dict[str, str]:
         if odd is not None and odd["column"] in texts and odd["value"] is not None:
             texts[odd["column"]] = odd["value"].decode("utf-8", "surrogatepass")
     return texts
+
+
+def _listed(row: Mapping[str, Any], column: str, texts: Sequence[object]) -> list[str]:
+    """Return the texts of a list, odd ones whole."""
+    names: dict[str, Any] = {f"{column}/{at}": text for at, text in enumerate(texts)}
+    return list(_unpacked(names | {"odd_texts": row["odd_texts"]}, list(names)).values())
 
 
 def _is_odd(text: str) -> bool:
@@ -280,8 +352,22 @@ def _colour(value: Mapping[str, Any] | None) -> PaletteColour:
     return PaletteColour((light, a, b), weight)
 
 
-def _object(value: Mapping[str, Any] | None) -> DetectedObject:
-    if value is None:
-        raise ValueError("an object is missing")
+def _object(value: Mapping[str, Any], label: str) -> DetectedObject:
     x, y, width, height = (_real(value[name]) for name in _BOX)
-    return DetectedObject(_str(value["label"]), _real(value["score"]), (x, y, width, height))
+    return DetectedObject(label, _real(value["score"]), (x, y, width, height))
+
+
+def _word(value: Mapping[str, Any], text: str) -> OcrWord:
+    x, y, width, height = (_real(value[name]) for name in _BOX)
+    line = _whole(value["line"], _MOST_NUMBER)
+    return OcrWord(text, _real(value["score"]), (x, y, width, height), line)
+
+
+def _box(box: tuple[float, float, float, float]) -> dict[str, float]:
+    return dict(zip(_BOX, box, strict=True))
+
+
+def _place(latitude: object, longitude: object) -> tuple[float, float] | None:
+    if latitude is None or longitude is None:
+        return None
+    return _real(latitude), _real(longitude)

@@ -38,8 +38,8 @@ COPY_HINT: Final = "copy the export again, or make it anew"
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _OWN: Final = re.compile(
-    r"export\.(json|partial)|\.export\.json\.tmp|vectors|blobs"
-    r"|(images|sources|failures|blocked)-\d{5,}\.parquet"
+    r"export\.(json|partial)|\.export\.json\.tmp|vectors|region_vectors|blobs"
+    r"|(images|sources|regions|copies|decisions|failures|blocked)-\d{5,}\.parquet"
 )
 _MOST_HEADER_BYTES: Final = 10_000
 _BAD_HEADER: Final = (ValueError, KeyError, TypeError, SyntaxError, RecursionError, MemoryError)

@@ -34,8 +34,10 @@ from lookalike.adapters.archive_files import (
     write_file,
     writing_errors,
 )
+from lookalike.adapters.archive_lines import copy_row, decision_row, region_rows
 from lookalike.domain.archives import (
     MANIFEST_NAME,
+    VECTOR_KINDS,
     ArchiveCounts,
     ArchivedFile,
     ArchiveManifest,
@@ -45,12 +47,17 @@ from lookalike.domain.errors import ArchiveError, UsageError
 from lookalike.ports.archive import BlobHashes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from lookalike.domain.archives import ArchivedSpace, ArchiveFacts
     from lookalike.domain.arrays import HalfMatrix
     from lookalike.domain.images import ImageId, ImageRecord
-    from lookalike.ports.archive import BlobKind
+    from lookalike.ports.archive import (
+        ArchivedCopy,
+        ArchivedDecision,
+        ArchivedRegions,
+        BlobKind,
+    )
     from lookalike.ports.catalog import Failure
 
 CHUNK_ROWS: Final = 5000
@@ -77,9 +84,12 @@ class ParquetArchiveWriter:
         self._images: list[dict[str, Any]] = []
         self._sources: list[dict[str, Any]] = []
         self._halves: list[HalfMatrix] = []
+        self._regions: list[dict[str, Any]] = []
+        self._region_halves: list[HalfMatrix] = []
         self._characters = 0
-        self._failures: list[dict[str, Any]] = []
-        self._blocked: list[dict[str, Any]] = []
+        self._lines: dict[str, list[dict[str, Any]]] = {
+            kind: [] for kind in ("copies", "decisions", "failures", "blocked")
+        }
 
     @classmethod
     def create(cls, folder: Path, space: ArchivedSpace) -> ParquetArchiveWriter:
@@ -120,15 +130,20 @@ class ParquetArchiveWriter:
                 path.write_bytes(data)
             self._hashes[kind][image] = hashlib.sha256(data).hexdigest()
 
-    def put_images(self, records: Sequence[ImageRecord], halves: HalfMatrix) -> None:
-        """Write n images with `(n, dim)` fp16 vectors."""
+    def put_images(
+        self,
+        records: Sequence[ImageRecord],
+        halves: HalfMatrix,
+        regions: Sequence[ArchivedRegions] = (),
+    ) -> None:
+        """Write n images with `(n, dim)` fp16 vectors and the regions of each, or of none."""
         if halves.shape != (len(records), self._space.dim):
             raise ArchiveError(
                 f"vectors of shape {halves.shape} for {len(records)} images of "
                 f"{self._space.dim} numbers",
                 hint="report a bug",
             )
-        for record, half in zip(records, halves, strict=True):
+        for at, (record, half) in enumerate(zip(records, halves, strict=True)):
             hashes = BlobHashes(
                 self._hashes["thumbnails"].pop(record.id, ""),
                 self._hashes["originals"].pop(record.id, ""),
@@ -136,29 +151,36 @@ class ParquetArchiveWriter:
             self._images.append(image_row(record, hashes))
             self._sources += (source_row(record.id, source) for source in record.sources)
             self._halves.append(half[None])
+            if regions and regions[at].numbers:
+                self._regions += region_rows(record.id, regions[at].numbers)
+                self._region_halves.append(regions[at].halves)
+                self._counts["regions"] += len(regions[at].numbers)
             self._count(record, hashes)
             if len(self._images) >= CHUNK_ROWS or self._characters >= CHUNK_CHARACTERS:
                 self._end_chunk()
 
+    def put_copies(self, members: Sequence[ArchivedCopy]) -> None:
+        """Write one copy group, whole."""
+        self._counts["copy_groups"] += 1
+        self._put_lines("copies", map(copy_row, members))
+
+    def put_decisions(self, decisions: Sequence[ArchivedDecision]) -> None:
+        """Write what people have decided."""
+        self._put_lines("decisions", map(decision_row, decisions))
+
     def put_failures(self, failures: Sequence[Failure]) -> None:
         """Write failures."""
-        self._failures += map(failure_row, failures)
-        self._counts["failures"] += len(failures)
-        if len(self._failures) >= CHUNK_LINES:
-            self._end_lines("failures", self._failures)
+        self._put_lines("failures", map(failure_row, failures))
 
     def put_blocked(self, ids: Sequence[ImageId]) -> None:
         """Write ids that may not come back."""
-        self._blocked += ({"id": image} for image in ids)
-        self._counts["blocked"] += len(ids)
-        if len(self._blocked) >= CHUNK_LINES:
-            self._end_lines("blocked", self._blocked)
+        self._put_lines("blocked", ({"id": image} for image in ids))
 
     def finish(self, facts: ArchiveFacts) -> ArchiveManifest:
         """Make everything durable, then the manifest that says so."""
         self._end_chunk()
-        self._end_lines("failures", self._failures)
-        self._end_lines("blocked", self._blocked)
+        for kind in self._lines:
+            self._end_lines(kind)
         files = (file for kind in sorted(self._files) for file in self._files[kind])
         manifest = ArchiveManifest(facts, ArchiveCounts(**self._counts), tuple(files))
         self._sync()
@@ -185,7 +207,7 @@ class ParquetArchiveWriter:
         self._counts["vanished_sources"] += vanished
         self._counts["thumbnails"] += bool(hashes.thumbnail)
         self._counts["originals"] += bool(hashes.original)
-        self._characters += len(record.facts.embedded_text) + len(record.ocr_text)
+        self._characters += len(record.facts.embedded_text) + 50 * len(record.words)
         self._characters += sum(
             len(one.uri) + len(one.title) + len(one.alt_text) + len(one.caption)
             + len(one.page_text) for one in record.sources
@@ -196,13 +218,26 @@ class ParquetArchiveWriter:
             return
         images, sources = self._images, self._sources
         halves = np.concatenate(self._halves)
+        regions, none = self._regions, np.zeros((0, self._space.dim), "<f2")
+        region_halves = np.concatenate([none, *self._region_halves])
+        self._regions, self._region_halves = [], []
         self._images, self._sources, self._halves, self._characters = [], [], [], 0
         self._write("vectors", pack_halves(halves), len(halves))
+        self._write("region_vectors", pack_halves(region_halves), len(regions))
+        self._write("regions", _parquet("regions", regions), len(regions))
         self._write("sources", _parquet("sources", sources), len(sources))
         self._write("images", _parquet("images", images), len(images))
 
-    def _end_lines(self, kind: str, rows: list[dict[str, Any]]) -> None:
-        if rows:
+    def _put_lines(self, kind: str, rows: Iterable[dict[str, Any]]) -> None:
+        waiting = self._lines[kind]
+        before = len(waiting)
+        waiting += rows
+        self._counts[kind] += len(waiting) - before
+        if len(waiting) >= CHUNK_LINES:
+            self._end_lines(kind)
+
+    def _end_lines(self, kind: str) -> None:
+        if rows := self._lines[kind]:
             self._write(kind, _parquet(kind, rows), len(rows))
             rows.clear()
 
@@ -219,8 +254,9 @@ class ParquetArchiveWriter:
         if self._folders and hasattr(os, "sync"):
             os.sync()
         elif "vectors" in self._files:
-            sync_folder(self._root / self._space.folder)
-            sync_folder(self._root / "vectors")
+            for kind in VECTOR_KINDS:
+                sync_folder(self._root / self._space.folder(kind))
+                sync_folder(self._root / kind)
 
 
 def _check_names(folder: Path, names: set[str]) -> None:

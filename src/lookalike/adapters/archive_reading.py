@@ -30,9 +30,15 @@ from lookalike.adapters.archive_files import (
     read_blob,
     reading_errors,
 )
-from lookalike.domain.archives import MANIFEST_NAME, UNIT_SLACK, manifest_of_json
+from lookalike.adapters.archive_lines import (
+    copy_of,
+    decision_of,
+    groups_of,
+    region_number,
+)
+from lookalike.domain.archives import MANIFEST_NAME, UNIT_SLACK, kind_of, manifest_of_json
 from lookalike.domain.errors import ArchiveCorruptError, ArchiveMissingError
-from lookalike.ports.archive import ArchivedImages, ArchivedUris
+from lookalike.ports.archive import ArchivedImages, ArchivedRegions, ArchivedUris
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -40,8 +46,8 @@ if TYPE_CHECKING:
 
     from lookalike.domain.archives import ArchivedFile, ArchiveManifest
     from lookalike.domain.arrays import HalfMatrix
-    from lookalike.domain.images import ImageId, Source
-    from lookalike.ports.archive import BlobHashes, BlobKind
+    from lookalike.domain.images import ImageId, ImageRecord
+    from lookalike.ports.archive import ArchivedCopy, ArchivedDecision, BlobHashes, BlobKind
     from lookalike.ports.catalog import Failure
 
 BATCH_ROWS: Final = 256
@@ -107,8 +113,9 @@ class ParquetArchiveReader:
     def images(self) -> Iterator[ArchivedImages]:
         """Yield every image in the archive's order, some hundreds at a time."""
         position = 0
-        for file, sources, vectors in self._chunks():
+        for number, (file, sources, vectors) in enumerate(self._chunks()):
             grouped = _Grouped(self._rows(sources), sources.name)
+            regions = self._regions(number)
             halves = map_halves(self._root, vectors, self._manifest.facts.space.dim)
             begin = 0
             for batch in self._batches(file):
@@ -117,10 +124,14 @@ class ParquetArchiveReader:
                     for at, row in enumerate(batch)
                 ]
                 some = _checked(halves[begin : begin + len(batch)], vectors.name, begin)
-                yield ArchivedImages([one for one, _ in made], some, [one for _, one in made])
+                records = [record for record, _ in made]
+                found = [regions.of(record) for record in records] if regions else ()
+                yield ArchivedImages(records, some, [one for _, one in made], found)
                 position += len(batch)
                 begin += len(batch)
             grouped.demand_end()
+            if regions:
+                regions.demand_end()
 
     def uris(self) -> Iterator[ArchivedUris]:
         """Yield ids and uris alone, in the same order."""
@@ -146,6 +157,15 @@ class ParquetArchiveReader:
                 yield ids, np.asarray(halves[begin : begin + len(ids)])
                 begin += len(ids)
 
+    def copies(self) -> Iterator[Sequence[ArchivedCopy]]:
+        """Yield every copy group."""
+        lines = self._lines("copies", copy_of)
+        yield from groups_of(member for members in lines for member in members)
+
+    def decisions(self) -> Iterator[Sequence[ArchivedDecision]]:
+        """Yield every decision, some hundreds at a time."""
+        yield from self._lines("decisions", decision_of)
+
     def failures(self) -> Iterator[Sequence[Failure]]:
         """Yield every failure, the oldest first."""
         yield from self._lines("failures", failure_of)
@@ -163,6 +183,15 @@ class ParquetArchiveReader:
     def _chunks(self) -> Iterator[tuple[ArchivedFile, ArchivedFile, ArchivedFile]]:
         kinds = ("images", "sources", "vectors")
         return zip(*(self._manifest.chunk(kind) for kind in kinds), strict=True)
+
+    def _regions(self, number: int) -> _Regions | None:
+        """Return the regions of a chunk; the first version has none."""
+        files = [self._manifest.chunk(kind) for kind in ("regions", "region_vectors")]
+        if not all(files):
+            return None
+        rows, vectors = (some[number] for some in files)
+        halves = map_halves(self._root, vectors, self._manifest.facts.space.dim)
+        return _Regions(_Grouped(self._rows(rows), rows.name, region_number), halves, vectors.name)
 
     def _record(
         self, row: Mapping[str, Any], position: int, grouped: _Grouped, name: str
@@ -191,7 +220,7 @@ class ParquetArchiveReader:
     ) -> Iterator[list[dict[str, Any]]]:
         """Yield rows as dicts, their columns as documented; foreign columns are passed over."""
         pa = import_pyarrow()
-        schema = schema_of(_kind_of(file))
+        schema = schema_of(kind_of(file), self._manifest.version)
         wanted = list(columns) or schema.names
         left = file.rows
         with closing(self._open(file)) as table:
@@ -221,7 +250,7 @@ class ParquetArchiveReader:
         except (pa.ArrowException, OSError, ValueError) as error:
             raise _damaged(file.name, error) from error
         try:
-            _check_table(table, file)
+            _check_table(table, file, self._manifest.version)
         except BaseException:
             table.close()
             raise
@@ -229,31 +258,59 @@ class ParquetArchiveReader:
 
 
 class _Grouped:
-    """Sources in the order of their images, handed out image by image."""
+    """Lines (sources) in the order of their images, handed out image by image."""
 
-    def __init__(self, rows: Iterable[Mapping[str, Any]], name: str) -> None:
+    def __init__(
+        self,
+        rows: Iterable[Mapping[str, Any]],
+        name: str,
+        make: Callable[[Mapping[str, Any]], Any] = source_of,
+    ) -> None:
         self._rows = iter(rows)
         self._name = name
+        self._make = make
         self._next = next(self._rows, None)
 
-    def of(self, image: object) -> list[Source]:
-        """Return the sources that come next, as long as they are of this image."""
-        found: list[Source] = []
+    def of(self, image: object) -> list[Any]:
+        """Return the lines that come next, as long as they are of this image."""
+        found: list[Any] = []
         while self._next is not None and self._next["image"] == image:
             with _row_errors(self._name):
-                found.append(source_of(self._next))
+                found.append(self._make(self._next))
             self._next = next(self._rows, None)
         return found
 
     def demand_end(self) -> None:
-        """Demand that no source is left over."""
+        """Demand that no line is left over."""
         if self._next is not None:
             raise _damaged(
                 self._name, f"{str(self._next['image'])[:40]!r} is no image of its chunk, or twice"
             )
 
 
-def _check_table(table: Any, file: ArchivedFile) -> None:
+class _Regions:
+    """The regions of a chunk with their vectors, handed out image by image."""
+
+    def __init__(self, grouped: _Grouped, halves: HalfMatrix, name: str) -> None:
+        self._grouped = grouped
+        self._halves = halves
+        self._name = name
+        self._at = 0
+
+    def of(self, record: ImageRecord) -> ArchivedRegions:
+        """Return the regions of an image."""
+        numbers = tuple(self._grouped.of(record.id))
+        begin, self._at = self._at, self._at + len(numbers)
+        if len(set(numbers)) < len(numbers) or any(at >= len(record.objects) for at in numbers):
+            raise _damaged(self._name, f"{record.id} has regions of no objects, or twice")
+        return ArchivedRegions(numbers, _checked(self._halves[begin : self._at], self._name, begin))
+
+    def demand_end(self) -> None:
+        """Demand that no region is left over."""
+        self._grouped.demand_end()
+
+
+def _check_table(table: Any, file: ArchivedFile, version: int) -> None:
     metadata = table.metadata
     if metadata.num_rows != file.rows:
         raise _damaged(
@@ -262,7 +319,7 @@ def _check_table(table: Any, file: ArchivedFile) -> None:
     groups = (metadata.row_group(at) for at in range(metadata.num_row_groups))
     if sum(max(0, group.total_byte_size) for group in groups) > MOST_TABLE_BYTES:
         raise _damaged(file.name, f"it unpacks to over {MOST_TABLE_BYTES >> 30} GiB")
-    missing = set(schema_of(_kind_of(file)).names) - set(table.schema_arrow.names)
+    missing = set(schema_of(kind_of(file), version).names) - set(table.schema_arrow.names)
     if missing:
         raise _damaged(file.name, f"it lacks the columns {', '.join(sorted(missing))}")
 
@@ -289,10 +346,6 @@ def _checked(halves: HalfMatrix, name: str, begin: int) -> HalfMatrix:
     if len(wrong):
         raise _damaged(name, f"the vector in row {begin + wrong[0]} is not of unit norm")
     return some
-
-
-def _kind_of(file: ArchivedFile) -> str:
-    return file.name.partition("-")[0]
 
 
 @contextmanager

@@ -15,12 +15,22 @@ from urllib.parse import quote
 from lookalike.domain.errors import ArchiveCorruptError, ArchiveFormatError
 
 FORMAT: Final = "lookalike-export"
-VERSION: Final = 1
+VERSION: Final = 2
 MANIFEST_NAME: Final = "export.json"
+VECTOR_KINDS: Final = ("vectors", "region_vectors")
+KINDS: Final = {
+    1: ("images", "sources", "vectors", "failures", "blocked"),
+    2: (
+        "images", "sources", "vectors", "regions", "region_vectors", "copies", "decisions",
+        "failures", "blocked",
+    ),
+}  # fmt: skip
+"""What the files of each version hold."""
 MOST_DIM: Final = 1 << 16
 UNIT_SLACK: Final = 0.02
 """How far the norm of a vector may be from 1 after rounding to fp16."""
 
+_COUNTED_SINCE_2: Final = {"regions", "copy_groups", "copies", "decisions"}
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _HINT: Final = "copy the export again, or make it anew"
 
@@ -42,15 +52,17 @@ class ArchivedSpace:
     dim: int
     encoder: ArchivedEncoder | None = None
 
-    @property
-    def folder(self) -> str:
-        """Where the vectors lie in the archive."""
-        return f"vectors/{quote(self.name, safe='', errors='surrogatepass')}"
+    def folder(self, kind: str = "vectors") -> str:
+        """Return where the vectors of images, or of regions, lie in the archive."""
+        return f"{kind}/{quote(self.name, safe='', errors='surrogatepass')}"
 
 
 @dataclass(frozen=True, slots=True)
 class ArchiveCounts:
-    """What an archive holds; `sources` counts those that have not vanished."""
+    """What an archive holds; `sources` counts those that have not vanished.
+
+    `copies` are the images in copy groups.
+    """
 
     images: int = 0
     sources: int = 0
@@ -59,6 +71,10 @@ class ArchiveCounts:
     blocked: int = 0
     thumbnails: int = 0
     originals: int = 0
+    regions: int = 0
+    copy_groups: int = 0
+    copies: int = 0
+    decisions: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +112,7 @@ class ArchiveManifest:
     facts: ArchiveFacts
     counts: ArchiveCounts
     files: tuple[ArchivedFile, ...] = field(repr=False)
+    version: int = VERSION
 
     @property
     def bytes(self) -> int:
@@ -104,14 +121,14 @@ class ArchiveManifest:
 
     def chunk(self, kind: str) -> tuple[ArchivedFile, ...]:
         """Return the files of one kind (`images`, `vectors`, …) in their order."""
-        return tuple(file for file in self.files if file.name.partition("/")[0].startswith(kind))
+        return tuple(file for file in self.files if kind_of(file) == kind)
 
     def to_json(self) -> dict[str, Any]:
         """Return the object that `export.json` holds."""
         facts, encoder = self.facts, self.facts.space.encoder
         return {
             "format": FORMAT,
-            "version": VERSION,
+            "version": self.version,
             "written_by": facts.written_by,
             "written": facts.written,
             "index": facts.index,
@@ -128,10 +145,15 @@ class ArchiveManifest:
         }
 
 
+def kind_of(file: ArchivedFile) -> str:
+    """Return what a file holds: the first word of its path."""
+    return re.split("[/-]", file.name, maxsplit=1)[0]
+
+
 def chunk_name(kind: str, number: int, space: ArchivedSpace | None = None) -> str:
     """Return the path of a chunk: `images-00000.parquet`, `vectors/lite/00000.npy`."""
-    if kind == "vectors" and space is not None:
-        return f"{space.folder}/{number:05}.npy"
+    if kind in VECTOR_KINDS and space is not None:
+        return f"{space.folder(kind)}/{number:05}.npy"
     return f"{kind}-{number:05}.parquet"
 
 
@@ -146,6 +168,8 @@ def manifest_of_json(values: object) -> ArchiveManifest:
     if top.get("format") != FORMAT:
         raise _wrong(f"{MANIFEST_NAME} is not that of a Lookalike export")
     version = _number(top, "version")
+    if not version:
+        raise _wrong(f"{MANIFEST_NAME} states no version")
     if version > VERSION:
         raise ArchiveFormatError(
             f"the export has format version {version}; this version reads up to {VERSION}",
@@ -167,7 +191,7 @@ def manifest_of_json(values: object) -> ArchiveManifest:
         is_quiet=top.get("quiet") is True,
         left_out=_number(top, "left_out"),
     )
-    names = ArchiveCounts.__dataclass_fields__
+    names = set(ArchiveCounts.__dataclass_fields__) - (_COUNTED_SINCE_2 if version < 2 else set())
     files = top.get("files")
     if not isinstance(files, list):
         raise _wrong(f"{MANIFEST_NAME} lists no files")
@@ -175,6 +199,7 @@ def manifest_of_json(values: object) -> ArchiveManifest:
         facts,
         ArchiveCounts(**{name: _number(counts, name) for name in names}),
         tuple(_file(one) for one in cast("list[object]", files)),
+        version,
     )
     _check(manifest)
     return manifest
@@ -185,7 +210,7 @@ def _check(manifest: ArchiveManifest) -> None:
     space, counts = manifest.facts.space, manifest.counts
     if not 0 < space.dim <= MOST_DIM or not space.name.strip("."):
         raise _wrong(f"the space {space.name!r} of {space.dim} numbers cannot be")
-    kinds = ("images", "sources", "vectors", "failures", "blocked")
+    kinds = KINDS.get(manifest.version, ())
     by_kind = {kind: manifest.chunk(kind) for kind in kinds}
     if sum(map(len, by_kind.values())) != len(manifest.files):
         raise _wrong(f"{MANIFEST_NAME} lists files of an unknown kind")
@@ -196,9 +221,14 @@ def _check(manifest: ArchiveManifest) -> None:
     rows = {kind: [file.rows for file in files] for kind, files in by_kind.items()}
     sums = {
         "images": counts.images, "failures": counts.failures, "blocked": counts.blocked,
-        "sources": counts.sources + counts.vanished_sources,
+        "sources": counts.sources + counts.vanished_sources, "regions": counts.regions,
+        "copies": counts.copies, "decisions": counts.decisions,
     }  # fmt: skip
-    is_aligned = rows["images"] == rows["vectors"] and len(rows["images"]) == len(rows["sources"])
+    sums = {kind: count for kind, count in sums.items() if kind in rows}
+    chunks = len(rows["images"])
+    is_aligned = rows["images"] == rows["vectors"] and len(rows["sources"]) == chunks
+    if manifest.version > 1:
+        is_aligned &= rows["regions"] == rows["region_vectors"] and len(rows["regions"]) == chunks
     if not is_aligned or any(sum(rows[kind]) != count for kind, count in sums.items()):
         raise _wrong("the rows of the files do not add up to the counts")
 

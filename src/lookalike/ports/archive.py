@@ -29,12 +29,47 @@ class BlobHashes:
 class ArchivedImages:
     """Some images of an archive: n records, `(n, dim)` fp16 vectors, and their pictures' hashes.
 
-    The rows of the records are positions in the archive and mean nothing elsewhere.
+    The rows of the records are positions in the archive and mean nothing elsewhere. `regions` are
+    n, or none where the archive knows of no regions.
     """
 
     records: Sequence[ImageRecord]
     halves: HalfMatrix = field(repr=False)
     hashes: Sequence[BlobHashes] = field(repr=False)
+    regions: Sequence[ArchivedRegions] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedRegions:
+    """The regions of one image: n `numbers` among its objects, `(n, dim)` fp16 vectors."""
+
+    numbers: tuple[int, ...]
+    halves: HalfMatrix = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedCopy:
+    """One image of a copy group, as `ports.copies.CopyMember` by ids.
+
+    `group` is the id of a member; `via` is empty for the canonical image.
+    """
+
+    image: ImageId
+    group: ImageId
+    is_canonical: bool
+    via: str
+    reason: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedDecision:
+    """What a person said of two images, or of one that is to be canonical (`other` is empty)."""
+
+    image: ImageId
+    other: str
+    verdict: Literal["same", "different", "keep"]
+    decided: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +90,21 @@ class ArchiveWriter(Protocol):
         """Write pictures of images, whose records follow."""
         ...
 
-    def put_images(self, records: Sequence[ImageRecord], halves: HalfMatrix) -> None:
-        """Write n images with `(n, dim)` fp16 vectors."""
+    def put_images(
+        self,
+        records: Sequence[ImageRecord],
+        halves: HalfMatrix,
+        regions: Sequence[ArchivedRegions] = (),
+    ) -> None:
+        """Write n images with `(n, dim)` fp16 vectors and the regions of each, or of none."""
+        ...
+
+    def put_copies(self, members: Sequence[ArchivedCopy]) -> None:
+        """Write one copy group, whole."""
+        ...
+
+    def put_decisions(self, decisions: Sequence[ArchivedDecision]) -> None:
+        """Write what people have decided."""
         ...
 
     def put_failures(self, failures: Sequence[Failure]) -> None:
@@ -102,6 +150,14 @@ class ArchiveReader(Protocol):
 
     def vectors(self) -> Iterator[tuple[Sequence[ImageId], HalfMatrix]]:
         """Yield ids with their `(n, dim)` fp16 vectors alone, in the same order."""
+        ...
+
+    def copies(self) -> Iterator[Sequence[ArchivedCopy]]:
+        """Yield every copy group."""
+        ...
+
+    def decisions(self) -> Iterator[Sequence[ArchivedDecision]]:
+        """Yield every decision, some thousands at a time."""
         ...
 
     def failures(self) -> Iterator[Sequence[Failure]]:

@@ -105,6 +105,13 @@ class CopyLedger(Protocol):
         """Write a person's act: its decisions replace earlier ones of the same pairs."""
         ...
 
+    def adopt(self, decisions: Sequence[CopyDecision], kept: Sequence[int]) -> None:
+        """Take over decisions of another index, of pairs of which nothing was decided here.
+
+        It is no act that `undo` takes back.
+        """
+        ...
+
     def undo(self) -> CopyStep | None:
         """Take back the last act that still stands and return it; its decisions are as before."""
         ...

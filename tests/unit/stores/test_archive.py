@@ -4,6 +4,8 @@ import json
 import math
 import os
 import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lookalike.adapters import archive_files, archive_parquet
+from lookalike.adapters.archive_columns import words_of_text
 from lookalike.adapters.archive_files import PARTIAL_NAME
 from lookalike.adapters.archive_parquet import ParquetArchiveWriter
 from lookalike.adapters.archive_reading import ParquetArchiveReader
@@ -35,12 +38,18 @@ from lookalike.domain.images import (
     DetectedObject,
     ImageFacts,
     ImageRecord,
+    OcrWord,
     PaletteColour,
     Row,
     Source,
     image_id,
 )
-from lookalike.ports.archive import BlobHashes
+from lookalike.ports.archive import (
+    ArchivedCopy,
+    ArchivedDecision,
+    ArchivedRegions,
+    BlobHashes,
+)
 from lookalike.ports.catalog import Failure
 
 DIM = 8
@@ -69,13 +78,18 @@ facts = st.builds(
     ).map(tuple),
     color_tags=st.lists(st.sampled_from(COLOR_NAMES), max_size=3).map(tuple),
     phash=st.integers(0, (1 << 64) - 1), phash_quality=parts, licence=texts, embedded_text=texts,
+    embedded_title=texts, keywords=st.lists(texts, max_size=3).map(tuple), creator=texts,
+    rights=texts, place=st.none() | st.tuples(st.floats(-90, 90), st.floats(-180, 180)),
 )  # fmt: skip
 plain = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 records = st.builds(
     ImageRecord, st.just(Row(0)), facts,
     st.lists(sources, min_size=1, max_size=3, unique_by=lambda one: one.uri).map(tuple),
     objects=st.lists(
-        st.builds(DetectedObject, plain, parts, st.tuples(parts, parts, parts, parts)), max_size=2
+        st.builds(DetectedObject, texts, parts, st.tuples(parts, parts, parts, parts)), max_size=2
+    ).map(tuple),
+    words=st.lists(
+        st.builds(OcrWord, texts, parts, st.tuples(parts, parts, parts, parts), wholes), max_size=3
     ).map(tuple),
     first_seen=times, last_seen=times,
     models=st.dictionaries(plain, plain, max_size=2),
@@ -94,12 +108,12 @@ def record(name, *uris, **changes):
     return ImageRecord(Row(7), picture, tuple(seen), first_seen=1.0, last_seen=9.0)
 
 
-def export(folder, given_records, *, refused=(), blocked=(), thumbnails=None):
+def export(folder, given_records, *, refused=(), blocked=(), thumbnails=None, seen=None):
     archive = ParquetArchiveWriter.create(folder, SPACE)
     if thumbnails:
         archive.put_blobs("thumbnails", thumbnails)
     if given_records:
-        archive.put_images(given_records, unit(len(given_records)))
+        archive.put_images(given_records, unit(len(given_records)), seen or ())
     archive.put_failures(refused)
     archive.put_blocked(blocked)
     return archive.finish(FACTS)
@@ -114,8 +128,6 @@ def read_all(folder):
 
 def numbered(given_records):
     """The records as an archive gives them back: their rows are positions."""
-    from dataclasses import replace
-
     return [replace(one, row=Row(at)) for at, one in enumerate(given_records)]
 
 
@@ -139,6 +151,77 @@ def test_everything_comes_back_as_it_was(tmp_path_factory, some, refused):
     assert uris == [(one.id, source.uri) for one in some for source in one.sources]
     assert [image for piece in archive.uris() for image in piece.ids] == [one.id for one in some]
     assert [image for ids, _ in archive.vectors() for image in ids] == [one.id for one in some]
+
+
+CAT = DetectedObject("cat", 0.5, (0.1, 0.2, 0.3, 0.4))
+
+
+def test_regions_stay_with_their_images(tmp_path, monkeypatch):
+    monkeypatch.setattr(archive_parquet, "CHUNK_ROWS", 3)
+    some = [replace(record(str(at)), objects=(CAT,) * 4) for at in range(8)]
+    numbers = [(), (2,), (0, 3), (), (1, 2, 3), (), (), (0,)]
+    seen = [ArchivedRegions(of, unit(len(of), seed=at)) for at, of in enumerate(numbers)]
+    manifest = export(tmp_path / "x", some, seen=seen)
+    assert manifest.counts.regions == 7
+    assert [file.rows for file in manifest.chunk("region_vectors")] == [3, 3, 1]
+    _, found, pieces = read_all(tmp_path / "x")
+    assert found == numbered(some)
+    read = [one for piece in pieces for one in piece.regions]
+    assert [one.numbers for one in read] == numbers
+    for one, given_one in zip(read, seen, strict=True):
+        assert one.halves.tobytes() == given_one.halves.tobytes()
+
+
+def test_copies_and_decisions_come_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(archive_parquet, "CHUNK_LINES", 3)
+    ids = [image_id(str(at).encode()) for at in range(9)]
+    groups = [
+        [
+            ArchivedCopy(ids[at], ids[at], True, "", "", 1.0),
+            ArchivedCopy(ids[at + 1], ids[at], False, ids[at], "phash", 0.25),
+        ]
+        for at in (0, 2, 4, 6)
+    ]
+    decisions = [
+        ArchivedDecision(ids[0], ids[8], "different", 5.0),
+        ArchivedDecision(ids[0], ids[1], "same", 0.0),
+        ArchivedDecision(ids[2], "", "keep", 7.0),
+        ArchivedDecision(ids[3], ids[4], "same", 8.0),
+    ]
+    archive = ParquetArchiveWriter.create(tmp_path / "x", SPACE)
+    for group in groups:
+        archive.put_copies(group)
+    for one in decisions:
+        archive.put_decisions([one])
+    counts = archive.finish(FACTS).counts
+    assert (counts.copy_groups, counts.copies, counts.decisions) == (4, 8, 4)
+    reader, _, _ = read_all(tmp_path / "x")
+    assert list(reader.copies()) == groups
+    assert [one for some in reader.decisions() for one in some] == decisions
+
+
+def test_an_export_of_the_first_version_is_read(tmp_path):
+    """It was written by the program as it was before objects, words and copies were kept."""
+    archive, found, (piece,) = read_all(Path(__file__).parent / "export_v1")
+    assert archive.manifest.version == 1
+    assert archive.manifest.counts.regions == 0
+    assert (found[0].objects, found[0].words, found[0].copy_group) == ((CAT,), (), None)
+    assert found[0].facts == ImageFacts(
+        image_id(b"a"), 4, 3, 99, "png", color_tags=("red",), embedded_text="old \udcff",
+        palette=(PaletteColour((1.0, 2.0, 3.0), 0.5),),
+    )  # fmt: skip
+    assert [source.uri for source in found[0].sources] == ["/a", "/b"]
+    assert found[1].ocr_text == "NO parking\nhere"
+    assert [word.line for word in found[1].words] == [0, 0, 1]
+    assert np.array_equal(piece.halves, unit(2))
+    assert piece.regions == ()
+    assert list(archive.copies()) == list(archive.decisions()) == []
+    assert [one for ids in archive.blocked() for one in ids] == [image_id(b"z")]
+
+
+def test_words_of_a_text_alone_stand_anywhere():
+    assert words_of_text(" \n\n") == ()
+    assert len(words_of_text("x " * 9000)) == 2000
 
 
 def test_many_chunks_stay_aligned(tmp_path, monkeypatch):
@@ -293,16 +376,18 @@ def test_without_pyarrow_nothing_is_made(tmp_path, monkeypatch):
 
 @pytest.fixture
 def folder(tmp_path):
+    seen = [ArchivedRegions((1,), unit(1)), ArchivedRegions((), unit(0))]
     export(
-        tmp_path / "x", [record("a", "/a", "/b"), record("c")],
-        refused=[Failure("/x", "empty-file", seen=2.0)], blocked=[image_id(b"blocked")],
+        tmp_path / "x", [replace(record("a", "/a", "/b"), objects=(CAT, CAT)), record("c")],
+        seen=seen, refused=[Failure("/x", "empty-file", seen=2.0)], blocked=[image_id(b"blocked")],
     )  # fmt: skip
     return tmp_path / "x"
 
 
 NAMES = [
     "images-00000.parquet", "sources-00000.parquet", "vectors/toy/00000.npy",
-    "failures-00000.parquet", "blocked-00000.parquet",
+    "failures-00000.parquet", "blocked-00000.parquet", "regions-00000.parquet",
+    "region_vectors/toy/00000.npy",
 ]  # fmt: skip
 
 
@@ -494,7 +579,9 @@ def test_wider_types_are_taken_where_the_values_fit(folder):
 @pytest.mark.parametrize(
     ("change", "error", "fault"),
     [
-        (lambda v: v.update(version=2), ArchiveFormatError, "up to 1"),
+        (lambda v: v.update(version=3), ArchiveFormatError, "up to 2"),
+        (lambda v: v.update(version=0), ArchiveCorruptError, "version"),
+        (lambda v: v.update(version=1), ArchiveCorruptError, "unknown kind"),
         (lambda v: v.update(version="1"), ArchiveCorruptError, "version"),
         (lambda v: v.update(format="other"), ArchiveCorruptError, "not that of a Lookalike"),
         (lambda v: v.pop("space"), ArchiveCorruptError, "space"),
@@ -545,12 +632,12 @@ json_values = st.recursive(
 @settings(max_examples=200)
 def test_any_manifest_is_read_or_refused_by_us(data):
     manifest = {
-        "format": "lookalike-export", "version": 1, "written_by": "", "written": 0, "index": "",
+        "format": "lookalike-export", "version": 2, "written_by": "", "written": 0, "index": "",
         "space": {"name": "x", "dim": 3, "encoder": None},
         "holds": {"thumbnails": True, "originals": True}, "quiet": True, "left_out": 0,
         "counts": dict.fromkeys(
             ("images", "sources", "vanished_sources", "failures", "blocked", "thumbnails",
-             "originals"), 0,
+             "originals", "regions", "copy_groups", "copies", "decisions"), 0,
         ),
         "files": [],
     }  # fmt: skip
