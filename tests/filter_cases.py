@@ -26,7 +26,8 @@ from lookalike.domain.images import (
 SITES = ["", "org", "example.org", "a.example.org", "notexample.org", "b.a.example.org"]
 LICENCES = ["unknown", "cc0", "cc-by-4.0", "cc-by-nc-nd-2.0", "public-domain", "mit"]
 LICENCES_WANTED = [*LICENCES, "cc", "open", "commercial", "modification", "cc-by", "all"]
-LABELS = ["cat", "dog"]
+LABELS = ["cat", "dog", "sofa", "penguin"]
+OBJECTS_WANTED = [*LABELS, "couch", "cow", "animal", "pet", "furniture"]
 SIDES = st.sampled_from([0, 1, 90, 100, 109, 110, 111, 127, 128, 129, 200, 500, 2000, 65535])
 TIMES = st.sampled_from([-1.0, 0.0, 0.5, 1e9, 1.7e9])
 
@@ -82,7 +83,7 @@ CONDITIONS = st.one_of(
     one_of("size", SIZES),
     st.builds(Between, st.sampled_from(NUMBER_FIELDS), BOUNDS, BOUNDS, st.booleans()),
     st.builds(
-        HasObject, st.sampled_from([*LABELS, "cow"]), COUNTS, st.none() | COUNTS, st.booleans()
+        HasObject, st.sampled_from(OBJECTS_WANTED), COUNTS, st.none() | COUNTS, st.booleans()
     ),
 )
 FILTERS = st.lists(CONDITIONS, max_size=3).map(lambda conditions: Filter(tuple(conditions)))

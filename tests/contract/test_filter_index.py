@@ -313,6 +313,18 @@ def test_an_image_keeps_only_the_words_of_its_last_record(index):
     assert rows(index, HasObject("cat")) == []
 
 
+def test_objects_are_counted_by_label_and_by_what_they_belong_to(index):
+    found = (["cat", "dog"], ["sofa", "couch", "penguin"], ["penguin"] * 3, ["truck", "person"])
+    fill(index, [record(row, objects=objects(labels)) for row, labels in enumerate(found)])
+    assert rows(index, HasObject("animal", 2)) == [0]
+    assert rows(index, HasObject("pet", 1), HasObject("cat", 1, 1)) == [0]
+    assert rows(index, HasObject("couch", 2)) == rows(index, HasObject("furniture", 2, 2)) == [1]
+    assert rows(index, HasObject("sofa")) == [1]
+    assert rows(index, HasObject("penguin", 2)) == [2]
+    assert rows(index, HasObject("vehicle"), HasObject("person")) == [3]
+    assert rows(index, HasObject("animal", is_negated=True)) == [1, 2, 3]
+
+
 def test_a_new_reading_replaces_objects_and_what_the_picture_is(index):
     fill(
         index,
