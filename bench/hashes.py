@@ -15,7 +15,9 @@ shared machine disturbs less. `recall` is the share of the exact answer that was
 """
 
 import argparse
+import contextlib
 import gc
+import io
 import json
 import os
 import resource
@@ -307,7 +309,7 @@ def build_single(count):
 
 
 def measure_size(kind, count, coefficients, chosen):
-    """Return the rows of the three tables for one number of hashes."""
+    """Yield new rows of the three tables for one number of hashes, engine after engine."""
     rng = np.random.default_rng(material.SEED)
     begin = time.perf_counter()
     hashes, queries, shared = make_data(kind, count, coefficients, chosen.queries, rng)
@@ -325,25 +327,26 @@ def measure_size(kind, count, coefficients, chosen):
     floods = [measure_flood(index, kind, count, shared)] if kind != "uniform" else []
     files = measure_files(index) if count <= chosen.most_saved else (None, None)
     adds, removes = measure_writes(index, hashes, count, rng)
-    writes = [(kind, count, "lookalike", built, per_hash, adds, removes, *files)]
+    yield lines, [(kind, count, "lookalike", built, per_hash, adds, removes, *files)], floods
     del index, search, two
     gc.collect()
     radii = RADII if count <= 10**6 else (10,)
     numpy = Engine("numpy", ask_numpy(hashes), radii)
-    lines += measure(numpy, kind, count, queries, truth, budget)
-    for build in (build_flat, build_multi, build_single):
+    lines = measure(numpy, kind, count, queries, truth, budget)
+    assert all(line[8] in {None, 1} for line in lines), "exact answers differ"
+    yield lines, [], []
+    for build in (build_flat, build_single, build_multi):
         index, engines = build(count)
         begin = time.perf_counter()
         index.add(codes(hashes))
         built = time.perf_counter() - begin
-        writes.append((kind, count, engines[0].name, built, *[None] * 5))
+        lines = []
         for engine in engines:
             lines += measure(engine, kind, count, queries, truth, budget)
+        assert build is not build_flat or all(line[8] in {None, 1} for line in lines)
+        yield lines, [(kind, count, engines[0].name, built, *[None] * 5)], []
         del index, engine, engines
         gc.collect()
-    wrong = [line for line in lines if line[2].startswith(("faiss flat", "numpy")) and line[8] != 1]
-    assert all(line[8] is None for line in wrong), "exact answers differ"
-    return lines, [tuple(map(plain, row)) for row in writes], floods
 
 
 def plot(report, path):
@@ -379,6 +382,30 @@ def merged(old, new, columns):
     return Table(columns, sorted(kept + new, key=lambda row: (row[0], row[1])))
 
 
+def write(chosen, old, new, turns, photographs):
+    """Write what was measured, beside earlier runs of other data and sizes."""
+    tables = {name: table["rows"] for name, table in old.get("tables", {}).items()}
+    columns = {"queries": COLUMNS, "writes": WRITES, "shared hash": FLOODS}
+    run = {
+        "sizes": chosen.sizes, "kinds": chosen.kinds, "queries": chosen.queries,
+        "photographs": photographs, "commit": material.commit(),
+        "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2, 2),
+        "load_average": [round(load, 2) for load in os.getloadavg()],
+    }  # fmt: skip
+    joined = {
+        name: merged(tables.get(name, []), rows, columns[name])
+        for name, rows in zip(columns, new, strict=True)
+    }
+    material.finish(
+        "hashes", chosen.out, metrics={}, tables={**joined, "turned hashes": turns},
+        settings={
+            "machine": "shared with other programs while measured: medians, and cpu_us",
+            "threads": 1, "batch": BATCH, "faiss": faiss.__version__, "numpy": np.__version__,
+            "runs": [*old.get("settings", {}).get("runs", []), run],
+        },
+    )  # fmt: skip
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--photos", type=Path, nargs="+", default=[material.SAMPLES])
@@ -397,37 +424,16 @@ def main():
         plot(json.loads(chosen.out.read_text(encoding="utf-8")), chosen.plot)
         return
     coefficients, wrong = read_coefficients(chosen.photos, chosen.most_photos)
-    lines, writes, floods = [], [], []
-    for count in chosen.sizes:
-        for kind in chosen.kinds:
-            parts = measure_size(kind, count, coefficients, chosen)
-            for rows, part in zip((lines, writes, floods), parts, strict=True):
-                rows.extend(part)
     is_extended = chosen.extend and chosen.out.exists()
     old = json.loads(chosen.out.read_text(encoding="utf-8")) if is_extended else {}
-    tables = {name: table["rows"] for name, table in old.get("tables", {}).items()}
-    settings = old.get("settings", {}).get("runs", [])
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
-    run = {
-        "sizes": chosen.sizes, "kinds": chosen.kinds, "queries": chosen.queries,
-        "photographs": len(coefficients), "peak_memory_gb": round(peak, 2),
-        "load_average": [round(load, 2) for load in os.getloadavg()],
-        "commit": material.commit(),
-    }  # fmt: skip
-    material.finish(
-        "hashes", chosen.out, metrics={},
-        tables={
-            "queries": merged(tables.get("queries", []), lines, COLUMNS),
-            "writes": merged(tables.get("writes", []), writes, WRITES),
-            "shared hash": merged(tables.get("shared hash", []), floods, FLOODS),
-            "turned hashes": turns_table(wrong),
-        },
-        settings={
-            "machine": "shared with other programs while measured: medians, and cpu_us",
-            "threads": 1, "batch": BATCH, "faiss": faiss.__version__, "numpy": np.__version__,
-            "runs": [*settings, run],
-        },
-    )  # fmt: skip
+    new = ([], [], [])
+    for count in chosen.sizes:
+        for kind in chosen.kinds:
+            for parts in measure_size(kind, count, coefficients, chosen):
+                for rows, part in zip(new, parts, strict=True):
+                    rows.extend(tuple(map(plain, row)) for row in part)
+                with contextlib.redirect_stdout(io.StringIO()):
+                    write(chosen, old, new, turns_table(wrong), len(coefficients))
     if chosen.plot:
         plot(json.loads(chosen.out.read_text(encoding="utf-8")), chosen.plot)
 
