@@ -12,6 +12,7 @@ BENCH := $(VENV)/.bench-installed
 DATA ?=
 PYTHON ?=
 PYTEST_ARGS ?=
+WORKERS ?= 2
 
 help: ## List the recipes
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,8 +22,9 @@ setup: $(RUNTIME) $(DEV) ## Make .venv and install everything to work on Lookali
 demo: $(RUNTIME) ## Install what running needs, index the samples and search them
 	$(BIN)/python demo/run.py
 
-test: $(RUNTIME) $(DEV) ## Run the tests
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: $(RUNTIME) $(DEV) ## Run the tests (PYTEST_ARGS=… chooses, WORKERS=n runs so many at once)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not outage" $(PYTEST_ARGS) || test $$? = 5
+	$(BIN)/python -m pytest -m outage $(PYTEST_ARGS) || test $$? = 5
 
 check: $(RUNTIME) $(DEV) ## Lint, format, types, floors, dependencies, sizes, docs, help
 	@$(BIN)/python -m tools.check_all
