@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from lookalike.imaging.decode import DecodeLimits
     from lookalike.ports.encoder import Encoder
     from lookalike.ports.ingest_log import IngestLog
+    from lookalike.ports.ranker import Ranker
     from lookalike.ports.source import PictureSource, SourceItem
 
 LEAST_PREFIX: Final = 4
@@ -132,6 +133,10 @@ class Engine:
     def preload(self) -> None:
         """Load side by side what one search by words needs, so that it waits for less."""
         self._searcher.preload()
+
+    def use_ranker(self, ranker: Ranker) -> None:
+        """Rank with another model from the next search on."""
+        self._searcher.use_ranker(ranker)
 
     def resolve(self, reference: str) -> ImageId:
         """Return the id that a full id or a unique beginning of one (4 digits or more) names."""

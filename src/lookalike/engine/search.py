@@ -119,6 +119,10 @@ class Searcher:
             reading=query.reading,
         )
 
+    def use_ranker(self, ranker: Ranker) -> None:
+        """Rank with another model from the next search on."""
+        self._ranker = ranker
+
     def preload(self) -> None:
         """Load the text tower in a thread, and meanwhile touch the vectors here."""
         self._threads.submit(self._encoder.preload)

@@ -45,8 +45,8 @@ def measure(
     with tempfile.TemporaryDirectory(prefix="lookalike-eval-") as scratch:
         options = OpenOptions(encoder=encoder, is_creating=True)
         with open_index(Path(scratch) / "index", options) as engine:
-            ingest = engine.index([_Unnamed(dataset)], on_progress=on_progress)
-            ids = _ids_by_file(engine, dataset)
+            ingest = engine.index([UnnamedPictures(dataset)], on_progress=on_progress)
+            ids = ids_by_file(engine, dataset)
             metrics: dict[str, float] = {}
             tables: dict[str, Table] = {}
             _measure_captions(engine, dataset, ids, metrics)
@@ -59,7 +59,7 @@ def measure(
     return Report(
         name=dataset.name,
         date=dt.datetime.now(dt.UTC).date().isoformat(),
-        commit=_commit(),
+        commit=commit_of(),
         seed=0,
         machine=describe_machine(),
         metrics=metrics,
@@ -75,7 +75,7 @@ def measure(
     )
 
 
-class _Unnamed:
+class UnnamedPictures:
     """The dataset's pictures under names that say nothing of them."""
 
     def __init__(self, dataset: Dataset) -> None:
@@ -102,7 +102,7 @@ class _Unnamed:
             yield SourceItem(Source(f"/{number}", licence=licence), "path", path=image.path)
 
 
-def _ids_by_file(engine: Engine, dataset: Dataset) -> dict[str, str]:
+def ids_by_file(engine: Engine, dataset: Dataset) -> dict[str, str]:
     """Return the id under which each file is found; files with the same bytes share one."""
     uris = [f"/{number}" for number in range(len(dataset.images))]
     states = engine.stores.catalog.source_states(uris)
@@ -216,7 +216,7 @@ def _note(metrics: dict[str, float], name: str, scores: Mapping[str, float]) -> 
     metrics.update({f"{name} {metric}": value for metric, value in scores.items()})
 
 
-def _commit() -> str:
+def commit_of() -> str:
     """Return the revision of the working copy, or `unknown` outside of one."""
     try:
         done = subprocess.run(
