@@ -50,7 +50,7 @@ SETTINGS = {
     "pad": 114,
     "placement": "corner",
     "canvas": "rectangle",
-    "min_score": 0.25,
+    "min_score": 0.2,
     "nms_iou": 0.65,
     "max_batch": 8,
 }

@@ -21,6 +21,7 @@ from lookalike.domain.errors import (
     BundleError,
     MissingFileError,
     UnknownModelError,
+    UnsupportedInputError,
     suggest_names,
 )
 
@@ -68,6 +69,22 @@ def load_bundle(name: str | Path = DEFAULT_BUNDLE, *, packaged: Path = PACKAGED)
         f"there is no model bundle named {text!r}, nor a folder of that name",
         hint=suggest_names(text, packaged_names(packaged)),
     )
+
+
+def load_encoder_bundle(name: str | Path = DEFAULT_BUNDLE, *, packaged: Path = PACKAGED) -> Bundle:
+    """Read a bundle that encodes pictures or words, by packaged name or by folder.
+
+    Raises:
+        UnsupportedInputError: it is a detector.
+        BundleError: as for `load_bundle`.
+    """
+    bundle = load_bundle(name, packaged=packaged)
+    if bundle.kind == "detector":
+        raise UnsupportedInputError(
+            f"the bundle {bundle.name!r} is a detector, which makes no vectors",
+            hint="choose an image, text or dual bundle: lookalike models list",
+        )
+    return bundle
 
 
 def verify(bundle: Bundle) -> tuple[FileReport, ...]:

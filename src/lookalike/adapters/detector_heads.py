@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _STRIDES: Final = (8, 16, 32)
 _LARGEST_LOG: Final = 12.0
+_FARTHEST: Final = 1e6
 _ONE_A_GUESS: Final = 4
 _WITH_OBJECTNESS: Final = 5
 _FINISHED: Final = 6
@@ -58,9 +59,11 @@ def read_candidates(head: DetectorHead, output: FloatMatrix, asked: Asked) -> Ca
     Raises:
         BundleError: the output has another shape than this head gives.
     """
-    found = _HEADS[head](output, asked)
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = _HEADS[head](output, asked)
     is_sound = np.isfinite(found.boxes).all(axis=1) & np.isfinite(found.scores)
-    return Candidates(found.boxes[is_sound], found.scores[is_sound], found.classes[is_sound])
+    boxes = np.clip(found.boxes[is_sound], -_FARTHEST, _FARTHEST)
+    return Candidates(boxes, found.scores[is_sound], found.classes[is_sound])
 
 
 def _yolox(output: FloatMatrix, asked: Asked) -> Candidates:
@@ -113,7 +116,7 @@ def _require(output: FloatMatrix, shape: tuple[int, int], head: str) -> None:
 
 def _corners(centres: FloatMatrix, sizes: FloatMatrix) -> FloatMatrix:
     half = sizes * np.float32(0.5)
-    return np.concatenate([centres - half, centres + half], axis=1)
+    return np.asarray(np.concatenate([centres - half, centres + half], axis=1), np.float32)
 
 
 def _pick(boxes: FloatMatrix, scores: FloatMatrix, asked: Asked) -> Candidates:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lookalike.cli import options as opt
 from lookalike.cli.output import print_json, size_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lookalike.domain.bundle import Bundle
 
 app = typer.Typer(help="List, show and verify model bundles.", no_args_is_help=True)
 
@@ -23,13 +28,21 @@ def list_models(is_json: opt.Json = False) -> None:
     if is_json:
         listed = [
             {"name": one.name, "version": one.version, "kind": one.kind, "dim": one.dim,
-             "licence": one.licence, "fingerprint": one.fingerprint}
+             "licence": one.licence, "fingerprint": one.fingerprint,
+             **({"labels": len(_labels(one))} if one.detector else {})}
             for one in bundles
         ]  # fmt: skip
         print_json({"models": listed})
         return
     for one in bundles:
-        typer.echo(f"{one.name:12} {one.version:8} {one.kind:6} {one.dim:5} numbers  {one.licence}")
+        gives = f"{len(_labels(one)):5} labels " if one.detector else f"{one.dim:5} numbers"
+        typer.echo(f"{one.name:12} {one.version:8} {one.kind:8} {gives}  {one.licence}")
+
+
+def _labels(bundle: Bundle) -> Sequence[str]:
+    from lookalike.adapters.detector_onnx import OnnxDetector
+
+    return OnnxDetector(bundle).labels
 
 
 @app.command()
@@ -46,6 +59,8 @@ def show(name: Name, is_json: opt.Json = False) -> None:
     facts["files"] = [
         {**file, "bytes": bundle.path(file["path"]).stat().st_size} for file in facts["files"]
     ]
+    if bundle.detector is not None:
+        facts["labels"] = list(_labels(bundle))
     if is_json:
         print_json(facts)
         return
@@ -53,6 +68,8 @@ def show(name: Name, is_json: opt.Json = False) -> None:
         typer.echo(f"{field:12} {facts[field]}")
     for file in facts["files"]:
         typer.echo(f"file         {file['path']} ({size_text(file['bytes'])})")
+    if bundle.detector is not None:
+        typer.echo(f"labels       {', '.join(facts['labels'])}")
     for part in bundle.licences:
         typer.echo(
             f"licence      {part.part}: {part.licence}{'; ' + part.note if part.note else ''}"

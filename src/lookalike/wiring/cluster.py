@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from lookalike.adapters.bundle_files import load_bundle, packaged_names
+from lookalike.adapters.bundle_files import load_bundle, load_encoder_bundle, packaged_names
 from lookalike.adapters.encoder_onnx import OnnxEncoder
 from lookalike.domain.errors import BackendMissingError, EncoderMismatchError, UsageError
 from lookalike.engine.cluster_writer import ClusterWriter
@@ -122,7 +122,7 @@ def init_cluster(path: str | os.PathLike[str]) -> list[str]:
     config = backends.config
     with ExitStack() as opened:
         opened.callback(backends.close)
-        bundle = load_bundle(config.encoder or DEFAULT_BUNDLE)
+        bundle = load_encoder_bundle(config.encoder or DEFAULT_BUNDLE)
         return make_cluster(backends, _space_of(bundle))
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from lookalike.adapters.blobs_obstore import ObstoreBlobStore
-from lookalike.adapters.bundle_files import load_bundle, packaged_names
+from lookalike.adapters.bundle_files import load_bundle, load_encoder_bundle, packaged_names
 from lookalike.adapters.catalog_sqlite import SqliteCatalog
 from lookalike.adapters.encoder_onnx import OnnxEncoder
 from lookalike.adapters.fetch_http import FetchPolicy, GuardedFetcher
@@ -164,7 +164,7 @@ def _create(root: Path, options: OpenOptions, settings: Settings) -> None:
     if wanted is None and options.dim is not None:
         space = SpaceEntry("external", options.dim)
     else:
-        bundle = load_bundle(wanted or DEFAULT_BUNDLE)
+        bundle = load_encoder_bundle(wanted or DEFAULT_BUNDLE)
         name = bundle.name if bundle.name in packaged_names() else str(bundle.root)
         space = SpaceEntry(bundle.name, bundle.dim, name, bundle.fingerprint)
     if options.dim is not None and options.dim != space.dim:
