@@ -2,7 +2,8 @@
 
 A small grammar over the names of `domain.objects`. It reads a text only as a whole, and only where
 it counts, refuses, or says that pictures contain something: `a dog` and `dog on a beach` stay
-words, since a detector overlooks much that words would still find.
+words, since a detector overlooks much that words would still find: as a filter, `a dog` ranked
+worse (mean AP .52 against .64 over 59 labels, eval/objects/queries.json).
 """
 
 from __future__ import annotations
