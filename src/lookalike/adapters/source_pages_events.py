@@ -30,7 +30,7 @@ BLOCKS: Final = frozenset((
 
 SILENT: Final = frozenset((
     "script", "style", "template", "noscript", "nav", "footer", "aside", "form", "button",
-    "select", "textarea", "svg", "iframe", "object", "math", "head", "title", "menu",
+    "select", "textarea", "svg", "iframe", "object", "math", "title", "menu",
 ))  # fmt: skip
 """Elements whose text is no text of the page."""
 

@@ -193,8 +193,10 @@ class WarcSource:
             who = "its server" if is_asked else "every page that shows it"
             yield error_item(url, reasons.OPTED_OUT, f"{who} asks robots not to index it")
             return
-        if record.error[0]:
-            yield error_item(url, *record.error)
+        if not record.body:
+            is_told = bool(record.error[0])
+            error = record.error if is_told else (reasons.EMPTY, "the record holds no bytes")
+            yield error_item(url, *error)
             return
         fingerprint = _fingerprint(record)
         for source in sources_of_sightings(url, sightings, fingerprint=fingerprint):

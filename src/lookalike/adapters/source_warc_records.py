@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.message import Message
 from typing import IO, TYPE_CHECKING, Any, Final, cast
 
@@ -169,6 +169,8 @@ def _read(
     """Return a record, and whether the archive ends before it does."""
     start = cast("bytes", record.reader.read(MOST_HEADER))
     head, body_at = _head_of(record, start)
+    if record.headers.get("Content-Length") is None:  # its own header is cut
+        return WarcRecord(number, replace(head, status=0)), True
     if not wants(number, head):
         held = len(start) + int(record.reader.consume())
         return WarcRecord(number, head), held < record.content_length

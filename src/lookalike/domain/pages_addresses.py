@@ -57,9 +57,23 @@ def resolve(base: str, reference: str) -> str:
         return ""
     if parts.scheme not in _SCHEMES or (parts.scheme != "file" and not host) or "@" in host:
         return ""
-    path = quote(parts.path.encode("utf-8", "replace"), safe=_SAFE)
+    path = quote(_without_dots(parts.path).encode("utf-8", "replace"), safe=_SAFE)
     query = quote(parts.query.encode("utf-8", "replace"), safe=_SAFE)
     return urlunsplit((parts.scheme, host, path or "/", query, ""))
+
+
+def _without_dots(path: str) -> str:
+    """Return a path without `.` and `..` (RFC 3986, section 5.2.4)."""
+    if "/." not in path:
+        return path
+    kept: list[str] = []
+    parts = path.split("/")
+    for part in parts:
+        if part == "..":
+            del kept[max(1, len(kept) - 1) :]
+        elif part != ".":
+            kept.append(part)
+    return "/".join(kept) + ("/" if parts[-1] in {".", ".."} else "")
 
 
 def srcset_addresses(text: str) -> list[str]:

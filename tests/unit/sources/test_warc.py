@@ -228,6 +228,7 @@ def test_broken_addresses_and_headers_are_survived(tmp_path):
         response("urn:x.jpg", JPEG, "image/jpeg"),
         record("response", "https://a.org/nohttp.jpg", b"garbage without a header"),
         record("response", "https://a.org/empty.jpg", b""),
+        response("https://a.org/nothing.jpg", b"", "image/jpeg"),
         response(
             "https://a.org/odd.jpg", JPEG, "image/jpeg; charset=\xff\0", http=["x", ": y", ""]
         ),
@@ -237,6 +238,7 @@ def test_broken_addresses_and_headers_are_survived(tmp_path):
     found = by_uri(source)
     assert found["https://a.org/%C3%A9%20%C3%BC.jpg"].source.alt_text == "accents"
     assert f"{tmp_path}/a.warc#urn:x.jpg" in found
+    assert found["https://a.org/nothing.jpg"].error[0] == reasons.EMPTY
     assert source.skipped == {"bad-address": 1}
 
 
