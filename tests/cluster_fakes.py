@@ -29,6 +29,7 @@ class HashedCatalog:
     def __init__(self, catalog):
         self._catalog = catalog
         self._ids = {}
+        self.copies = HashedCopies(catalog, self._dense)
 
     def __getattr__(self, name):
         return getattr(self._catalog, name)
@@ -74,6 +75,75 @@ class HashedCatalog:
     def changes(self, *, after, limit=10_000):
         found = self._catalog.changes(after=after, limit=limit)
         return [replace(one, row=hashed_row(one.id)) for one in found]
+
+
+class HashedCopies:
+    """The ledger of a `HashedCatalog`; the numbers of groups are left as they are given."""
+
+    def __init__(self, catalog, dense):
+        self._catalog = catalog
+        self._ledger = catalog.copies
+        self._dense = dense
+
+    def __getattr__(self, name):
+        return getattr(self._ledger, name)
+
+    def _row(self, row):
+        return self._dense([row])[0] if row >= 0 else -1
+
+    def _hashed(self, row):
+        (record,) = self._catalog.records([row])
+        return hashed_row(record.id) if record else -1
+
+    def _members(self, members):
+        return [
+            replace(one, row=self._hashed(one.row), via=self._hashed(one.via)) for one in members
+        ]
+
+    def _step(self, step, row_of):
+        if step is None:
+            return None
+        kept = row_of(step.kept) if step.kept >= 0 else -1
+        return replace(step, rows=tuple(map(row_of, step.rows)), kept=kept)
+
+    def _pair(self, one, row_of):
+        first, second = sorted((row_of(one.first), row_of(one.second)))
+        return replace(one, first=first, second=second)
+
+    def groups_of(self, rows):
+        return self._ledger.groups_of(np.array(self._dense(rows.tolist()), np.int64))
+
+    def members(self, groups):
+        found = self._ledger.members(groups)
+        return {group: self._members(members) for group, members in found.items()}
+
+    def all_groups(self):
+        yield from map(self._members, self._ledger.all_groups())
+
+    def replace(self, rows, members, *, seq=None):
+        dense = [replace(one, row=self._row(one.row), via=self._row(one.via)) for one in members]
+        live = [one for one in dense if one.row >= 0]
+        self._ledger.replace([row for row in map(self._row, rows) if row >= 0], live, seq=seq)
+
+    def decisions(self, rows):
+        return [self._pair(one, self._hashed) for one in self._ledger.decisions(self._dense(rows))]
+
+    def kept(self, rows):
+        return frozenset(map(self._hashed, self._ledger.kept(self._dense(rows))))
+
+    def decide(self, step, decisions):
+        pairs = [self._pair(one, self._row) for one in decisions]
+        self._ledger.decide(self._step(step, self._row), pairs)
+
+    def adopt(self, decisions, kept):
+        pairs = [self._pair(one, self._row) for one in decisions]
+        self._ledger.adopt(pairs, [self._row(row) for row in kept])
+
+    def undo(self):
+        return self._step(self._ledger.undo(), self._hashed)
+
+    def steps(self, *, limit=100):
+        return [self._step(one, self._hashed) for one in self._ledger.steps(limit=limit)]
 
 
 @dataclass

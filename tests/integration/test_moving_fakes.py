@@ -17,10 +17,10 @@ from lookalike.wiring.moving import export_index, import_index
 from tests.cluster_fakes import Broken, open_stores
 from tests.integration.test_cluster_engine import make_engine
 from tests.integration.test_engine import open_toy
-from tests.integration.test_moving import assert_same, fill, records_of
+from tests.integration.test_moving import assert_same, copies_of, fill, records_of, regions_of
 from tests.toy import DIM, picture
 
-NAMES = ("catalog", "texts", "vectors", "blobs")
+NAMES = ("catalog", "texts", "vectors", "regions", "blobs")
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,9 @@ def cluster(tmp_path):
 def images_of(engine):
     """Records without a deployment's own order, and a cluster's mark for `no fingerprint`."""
     return {
-        one.id: replace(one, row=0, sources=tuple(sorted(map(plain, one.sources), key=uri_of)))
+        one.id: replace(
+            one, row=0, copy_group=None, sources=tuple(sorted(map(plain, one.sources), key=uri_of))
+        )
         for one in engine.stores.catalog.all_records()
     }
 
@@ -65,6 +67,8 @@ def test_there_and_back_between_the_deployments(filled, exported, cluster, tmp_p
     assert report.counts["added"] == len(filled)
     assert (report.verification.vectors_equal, report.verification.overlap_at_10) == (50, 1.0)
     assert images_of(cluster) == images_of(filled)
+    assert copies_of(cluster) == copies_of(filled)
+    assert regions_of(cluster) == regions_of(filled)
     blobs = cluster.stores.blobs
     for one in filled.stores.catalog.all_records():
         half = filled.stores.vectors.fetch(np.array([one.row])).astype("<f2").tobytes()
@@ -96,7 +100,7 @@ def test_importing_twice_changes_nothing_in_a_cluster(exported, cluster):
 def test_an_import_that_was_cut_off_goes_on(filled, exported, tmp_path, monkeypatch, name):
     monkeypatch.setattr("lookalike.adapters.archive_reading.BATCH_ROWS", 16)
     stores = open_stores(tmp_path / "cluster", DIM)
-    writes = {"commit", "put_many", "add", "remove", "delete_many", "flush", "update"}
+    writes = {"commit", "put_many", "add", "remove", "delete_many", "flush", "update", "put"}
     for due in range(1, 8):
         calls = iter(range(1, 10_000))
 
@@ -116,6 +120,8 @@ def test_an_import_that_was_cut_off_goes_on(filled, exported, tmp_path, monkeypa
         report = import_index(engine, exported)
         assert report.verification.images_missing == 0
         assert images_of(engine) == images_of(filled)
+        assert copies_of(engine) == copies_of(filled)
+        assert regions_of(engine) == regions_of(filled)
         rows = np.array([one.row for one in engine.stores.catalog.all_records()])
         assert engine.stores.vectors.has(rows).all()
         assert engine.stores.texts.has(rows).all()

@@ -19,6 +19,7 @@ from lookalike import __version__
 from lookalike.domain.archives import UNIT_SLACK, ArchivedEncoder, ArchivedSpace, ArchiveFacts
 from lookalike.domain.errors import StoreError
 from lookalike.engine.cluster_writer import UNFINISHED
+from lookalike.engine.export_copies import decisions_of, put_copies, read_regions
 from lookalike.engine.originals import original_key
 from lookalike.engine.reports import IngestProgress
 from lookalike.engine.vector_blobs import vector_key
@@ -134,6 +135,7 @@ class _Export:
         engine.catch_up()
         self._engine = engine
         self._stores = engine.stores
+        self._end = self._stores.visible_rows
         self._archive = archive
         self._options = options
         self._on_progress = on_progress
@@ -152,6 +154,7 @@ class _Export:
                 return ExportReport(None, self._done, time.monotonic() - self._began)
             self._put(records)
             self._tell(before.images)
+        put_copies(self._stores, self._archive, self._end)
         for failures in batches(catalog.all_failures(), BATCH):
             self._archive.put_failures(failures)
         for ids in batches(catalog.all_blocked(), BATCH):
@@ -173,8 +176,7 @@ class _Export:
 
     def _batches(self) -> Iterator[list[ImageRecord]]:
         """Yield what the stores show in full: rows of later commits are left to a later export."""
-        end = self._stores.visible_rows
-        shown = (one for one in self._stores.catalog.all_records() if one.row < end)
+        shown = (one for one in self._stores.catalog.all_records() if one.row < self._end)
         for records in batches(shown, BATCH):
             whole = [self._finished(record) for record in records if record.sources]
             self._left_out += len(records) - len(whole)
@@ -206,7 +208,12 @@ class _Export:
         if self._has_originals:
             for some in by_bytes(records, lambda one: one.facts.bytes):
                 self._put_blobs("originals", {original_key(one.id): one.id for one in some})
-        self._archive.put_images(records, np.stack([halves[record.id] for record in records]))
+        self._archive.put_images(
+            records,
+            np.stack([halves[record.id] for record in records]),
+            read_regions(self._stores, records),
+        )
+        self._archive.put_decisions(decisions_of(self._stores, records))
         self._done += len(records)
 
     def _without(self, lost: list[ImageId], records: Sequence[ImageRecord]) -> list[ImageRecord]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from lookalike.domain.errors import ArchiveMismatchError
+from lookalike.domain.images import DetectedObject
 from lookalike.engine.exporting import read_halves
 from lookalike.engine.import_merging import SAME_MOMENT_S, is_same_source
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lookalike.domain.arrays import FloatMatrix, HalfMatrix
-    from lookalike.domain.images import ImageId, ImageRecord
+    from lookalike.domain.images import ImageId, ImageRecord, OcrWord
     from lookalike.engine.stores import Stores
     from lookalike.ports.archive import ArchiveReader
     from lookalike.ports.catalog import Catalog
@@ -35,6 +36,12 @@ LEAST_OVERLAP: Final = 0.9
 
 TIE: Final = 1e-3
 """Cosines this near are equal: vectors are kept in half precision."""
+
+SAME_SHARE: Final = 1e-4
+"""Boxes this near are equal."""
+
+LEAST_KEPT: Final = 100
+"""Of objects and words, every store keeps as many."""
 
 PATIENCE_S: Final = (0.0, 1.0, 2.0, 4.0)
 """A cluster may show what was written after a moment."""
@@ -198,6 +205,10 @@ def _is_equal(sampled: Sampled, theirs: ImageRecord | None) -> bool:
     ours = sampled.record
     if theirs is None or theirs.facts != ours.facts:
         return False
+    if sampled.is_added and not (
+        _is_seen(ours.objects, theirs.objects) and _is_seen(ours.words, theirs.words)
+    ):
+        return False
     if sampled.is_added:
         is_later = theirs.first_seen - ours.first_seen > SAME_MOMENT_S
         is_earlier = ours.last_seen - theirs.last_seen > SAME_MOMENT_S
@@ -211,6 +222,23 @@ def _is_equal(sampled: Sampled, theirs: ImageRecord | None) -> bool:
         if place.seen - source.seen < SAME_MOMENT_S and not is_same_source(source, place):
             return False
     return True
+
+
+def _is_seen(
+    ours: Sequence[DetectedObject | OcrWord], theirs: Sequence[DetectedObject | OcrWord]
+) -> bool:
+    """Tell whether an index kept what was seen: a store keeps ten-thousandths, and so many."""
+    if len(theirs) != len(ours) and len(theirs) < min(len(ours), LEAST_KEPT):
+        return False
+    return all(
+        _name(one) == _name(other)
+        and np.allclose((one.score, *one.box), (other.score, *other.box), atol=SAME_SHARE)
+        for one, other in zip(ours, theirs, strict=False)
+    )
+
+
+def _name(one: DetectedObject | OcrWord) -> str:
+    return one.label if isinstance(one, DetectedObject) else one.text
 
 
 def _cosine(ours: HalfMatrix, theirs: HalfMatrix | None) -> float:

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from lookalike.domain.errors import ArchiveError, EncoderMismatchError
+from lookalike.domain.errors import EncoderMismatchError
 from lookalike.engine.calibrating import calibrate
 from lookalike.engine.exporting import by_bytes
 from lookalike.engine.import_checks import Kept, Sample, Verification, verify
+from lookalike.engine.import_copies import take_copies, take_decisions
 from lookalike.engine.import_merging import Held
+from lookalike.engine.looking import Seen
 from lookalike.engine.reports import IngestProgress
 from lookalike.engine.writer import PreparedImage, WriteBatch
 
@@ -31,10 +33,17 @@ if TYPE_CHECKING:
     from lookalike.engine.engine import Engine
     from lookalike.engine.reports import OnProgress
     from lookalike.engine.writer import IndexWriter
-    from lookalike.ports.archive import ArchivedImages, ArchiveReader, BlobHashes
+    from lookalike.ports.archive import (
+        ArchivedImages,
+        ArchivedRegions,
+        ArchiveReader,
+        BlobHashes,
+    )
     from lookalike.ports.catalog import Failure, SourceState
 
-COUNTED: Final = ("added", "known", "merged", "superseded", "blocked", "removed", "failures")
+COUNTED: Final = (
+    "added", "known", "merged", "superseded", "blocked", "removed", "failures", "copy_groups",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +64,8 @@ class ImportReport:
     `known` images were there; `merged` counts sources that were written for them, and further
     ones of new images. `superseded` sources are older than what the index says of the same
     place, and were passed over. `blocked` images may not come into this index; `removed` ones
-    were in it, but may not come back to the one that was exported.
+    were in it, but may not come back to the one that was exported. `copy_groups` are those of
+    the export that stand here now.
     """
 
     manifest: ArchiveManifest
@@ -158,13 +168,15 @@ class _Import:
                 break
             self._take_failures(failures)
         self._writer.flush()
+        if not self._options.stop.is_set():
+            take_decisions(self._writer.stores, self._archive)
+            self.counts["copy_groups"], _ = take_copies(self._writer.stores, self._archive)
 
     def _take(self, images: ArchivedImages) -> None:
         held = Held(self._writer.stores, images.records)
         fresh: list[_Fresh] = []
         merged: list[tuple[ImageId, Source]] = []
         for at, record in enumerate(images.records):
-            _demand_storable(record)
             if record.id in held.blocked:
                 self.counts["blocked"] += 1
                 self.kept.missing_sources += len(record.sources)
@@ -180,7 +192,8 @@ class _Import:
             elif found := sources.wanted or held.sources_of(record.id):
                 self.counts["added"] += 1
                 held.whole.add(record.id)
-                fresh.append(_Fresh(record, images.halves[at], images.hashes[at], found))
+                regions = images.regions[at] if images.regions else None
+                fresh.append(_Fresh(record, images.halves[at], images.hashes[at], found, regions))
             else:  # every place of it holds another image since
                 self.kept.replaced.add(record.id)
                 continue
@@ -213,6 +226,7 @@ class _Import:
                 original=whole.get(one.record.id, b""),
                 models=one.record.models,
                 times=(one.record.first_seen, one.record.last_seen),
+                seen=one.seen,
             )
             for one in fresh
         ]
@@ -247,6 +261,20 @@ class _Fresh:
     half: HalfMatrix
     hashes: BlobHashes
     sources: Sequence[Source]
+    regions: ArchivedRegions | None = None
+
+    @property
+    def seen(self) -> Seen:
+        """What models saw in it."""
+        record, regions = self.record, self.regions
+        if regions is None or not regions.numbers:
+            return Seen(objects=record.objects, words=record.words)
+        return Seen(
+            objects=record.objects,
+            words=record.words,
+            numbers=regions.numbers,
+            regions=regions.halves.astype(np.float32),
+        )
 
     @property
     def original_bytes(self) -> int:
@@ -259,13 +287,3 @@ def _is_news(failure: Failure, state: SourceState | None) -> bool:
         return True
     is_same = (state.reason, state.fingerprint) == (failure.reason, failure.fingerprint)
     return state.image is None and not is_same
-
-
-def _demand_storable(record: ImageRecord) -> None:
-    """Refuse what no catalog of this version can hold, rather than lose it."""
-    if record.objects or record.ocr_text:
-        raise ArchiveError(
-            f"{record.id} comes with objects or text read from the picture, which this version "
-            "cannot store",
-            hint="install a newer Lookalike",
-        )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lookalike.domain.images import ImageRecord
     from lookalike.ports.blobs import BlobStore
     from lookalike.ports.catalog import Catalog
+    from lookalike.ports.copies import CopyLedger
     from lookalike.ports.filters import FilterIndex
     from lookalike.ports.regions import RegionIndex
     from lookalike.ports.text import TextIndex
@@ -42,6 +43,11 @@ class Stores:
     space: str
     visible_rows: int = 0
     is_dense: bool = True
+
+    @property
+    def copies(self) -> CopyLedger:
+        """The copy groups of the images, which the catalog keeps."""
+        return self.catalog.copies
 
     def close(self) -> None:
         """Close every store, the catalog last; one that fails keeps no other open."""

@@ -19,6 +19,7 @@ from lookalike.domain.images import (
     Row,
     Source,
 )
+from lookalike.ports.copies import CopyLedger
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +132,11 @@ class Catalog(Protocol):
 
     A commit is durable when it returns. Readers in other processes see it at their next call.
     """
+
+    @property
+    def copies(self) -> CopyLedger:
+        """The copy groups of these images, and what people decided of them."""
+        ...
 
     def state(self) -> CatalogState:
         """Return where the catalog stands now; cheap enough for every query."""
