@@ -51,7 +51,7 @@ SETTINGS = {
     "placement": "corner",
     "canvas": "rectangle",
     "min_score": 0.2,
-    "nms_iou": 0.65,
+    "nms_iou": 0.5,
     "max_batch": 8,
 }
 LICENCE_NOTE = (

@@ -1,11 +1,13 @@
 """Reading raw outputs, letterboxes, overlapping boxes, and the bundles of detectors."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lookalike.adapters.bundle_files import load_bundle, load_encoder_bundle, verify
+from lookalike.adapters.bundle_files import PACKAGED, load_bundle, load_encoder_bundle, verify
 from lookalike.adapters.detector_heads import Asked, Candidates, read_candidates
 from lookalike.adapters.detector_letterbox import letterbox
 from lookalike.adapters.detector_onnx import MOST_OBJECTS, OnnxDetector
@@ -152,6 +154,15 @@ class TestBundles:
         assert bundle.licence == "Apache-2.0"
         assert "Megvii" in bundle.licences[0].note
         assert all(len(source.sha256) == 64 for source in bundle.sources)
+
+    def test_stated_quality_is_the_measured_one(self):
+        measured = PACKAGED.parents[2] / "eval" / "objects" / "objects.json"
+        if not measured.is_file():
+            pytest.skip("eval/objects is not beside the package")
+        report = json.loads(measured.read_text())
+        bundle = load_bundle("yolox-nano")
+        assert dict(bundle.quality) == pytest.approx(report["quality"])
+        assert bundle.fingerprint == report["fingerprint"]
 
     def test_settings_that_are_left_out_are_those_of_yolo(self, tmp_path):
         bundle = load_bundle(make_detector(tmp_path / "d", architecture="yolov8", settings=""))
