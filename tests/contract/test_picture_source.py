@@ -9,13 +9,16 @@ import pytest
 
 from lookalike.adapters.source_embeddings import EmbeddingsSource
 from lookalike.adapters.source_folder import FilesSource, FolderSource, GlobSource
+from lookalike.adapters.source_pages import PagedFolderSource, SavedPageSource
 from lookalike.adapters.source_shards import ShardSource
 from lookalike.adapters.source_table import TableSource
 from lookalike.adapters.source_urls import UrlListSource, UrlSource
+from lookalike.adapters.source_warc import WarcSource
 from lookalike.domain import reasons
+from tests.unit.sources.warcs import page, response, write
 
 JPEG = b"\xff\xd8\xff\xe0" + b"\0" * 60
-BAD = {"folder", "files", "glob", "csv", "jsonl", "shards", "urls"}
+BAD = {"folder", "files", "glob", "csv", "jsonl", "shards", "urls", "page", "pages", "warc"}
 
 
 def _pictures(folder):
@@ -47,6 +50,26 @@ def _embeddings(folder):
     return folder
 
 
+def _saved(folder):
+    _pictures(folder)
+    (folder / "b").rename(folder / "page_files")
+    shown = ("page_files/1.jpg", "https://x.org/3.jpg", "gone.jpg", "page_files/2.png")
+    html = "".join(f'<img src="{name}" alt="a bird">' for name in shown)
+    return _written(folder / "page.html", html)
+
+
+def _warc(path):
+    write(path, [
+        page("https://x.org/", '<img src="/1.jpg" alt="bird">'),
+        page("https://y.org/", '<img src="https://x.org/1.jpg" alt="bird">'),
+        response("https://x.org/1.jpg", JPEG, "image/jpeg"),
+        response("https://x.org/2.jpg", JPEG, "image/jpeg"),
+        response("https://x.org/3.jpg", JPEG, "image/jpeg"),
+    ])  # fmt: skip
+    path.write_bytes(path.read_bytes()[:-20])
+    return path
+
+
 URLS = "https://x.org/1.jpg\nnonsense\nhttps://x.org/2.jpg\n"
 MAKERS = {
     "folder": lambda d: FolderSource(_pictures(d)),
@@ -59,6 +82,9 @@ MAKERS = {
     "shards": lambda d: ShardSource(_tar(d / "0.tar")),
     "url": lambda d: UrlSource("https://x.org/1.jpg"),
     "urls": lambda d: UrlListSource(_written(d / "u.txt", URLS)),
+    "page": lambda d: SavedPageSource(_saved(d)),
+    "pages": lambda d: PagedFolderSource(FolderSource(_saved(d).parent)),
+    "warc": lambda d: WarcSource(_warc(d / "a.warc.gz")),
     "embeddings": lambda d: EmbeddingsSource(_embeddings(d)),
 }
 

@@ -21,6 +21,7 @@ VARIABLES: Final[Mapping[str, str]] = {
     "LOOKALIKE_DECODERS": "decoder processes (default: the cores)",
     "LOOKALIKE_API_KEYS": "keys the server accepts, separated by commas",
     "LOOKALIKE_ALLOW_HOSTS": "private hosts or networks that URLs may lead to, separated by commas",
+    "LOOKALIKE_OPT_OUT": "honour (the default) or ignore what pages and servers ask of robots",
     "LOOKALIKE_MAX_PIXELS": "largest width x height that is decoded",
     "LOOKALIKE_MAX_BYTES": "largest picture file that is read",
     **CLUSTER_VARIABLES,
@@ -46,6 +47,7 @@ class Settings:
     decoders: int = field(default_factory=available_cores)
     api_keys: tuple[str, ...] = ()
     allow_hosts: tuple[str, ...] = ()
+    is_opt_out_honoured: bool = True
     max_pixels: int | None = None
     max_bytes: int | None = None
 
@@ -67,6 +69,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         decoders=_whole(values, "LOOKALIKE_DECODERS") or cores,
         api_keys=_list(values, "LOOKALIKE_API_KEYS"),
         allow_hosts=_list(values, "LOOKALIKE_ALLOW_HOSTS"),
+        is_opt_out_honoured=_choice(values, "LOOKALIKE_OPT_OUT", ("honour", "ignore")) == "honour",
         max_pixels=_whole(values, "LOOKALIKE_MAX_PIXELS"),
         max_bytes=_whole(values, "LOOKALIKE_MAX_BYTES"),
     )
@@ -79,6 +82,14 @@ def _whole(values: Mapping[str, str], name: str) -> int | None:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise UsageError(f"{name} must be a whole number above 0, not {text!r}")
     return int(text)
+
+
+def _choice(values: Mapping[str, str], name: str, known: tuple[str, ...]) -> str:
+    """Return one of the known words; the first where nothing is set."""
+    text = values.get(name, "").strip().lower() or known[0]
+    if text not in known:
+        raise UsageError(f"{name} must be {' or '.join(known)}, not {text!r}")
+    return text
 
 
 def _list(values: Mapping[str, str], name: str) -> tuple[str, ...]:

@@ -133,7 +133,10 @@ def assemble(
 
 def make_fetcher(settings: Settings) -> Fetcher:
     """Return the guarded fetcher of URLs."""
-    return GuardedFetcher(FetchPolicy(allow=settings.allow_hosts))
+    policy = FetchPolicy(
+        allow=settings.allow_hosts, is_opt_out_honoured=settings.is_opt_out_honoured
+    )
+    return GuardedFetcher(policy)
 
 
 def is_index(folder: Path) -> bool:

@@ -8,19 +8,23 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from lookalike.adapters.source_embeddings import EmbeddingsSource
 from lookalike.adapters.source_folder import FilesSource, FolderSource, GlobSource
+from lookalike.adapters.source_pages import PagedFolderSource, SavedPageSource
 from lookalike.adapters.source_shards import ShardSource
 from lookalike.adapters.source_table import TableSource
 from lookalike.adapters.source_urls import UrlListSource, UrlSource
+from lookalike.adapters.source_warc import WarcSource
 from lookalike.adapters.source_watch import watch_folder
 from lookalike.domain import reasons
 from lookalike.domain.errors import SourceError, UsageError
 from lookalike.ports.source import error_item
+from lookalike.settings import load_settings
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Iterator, Sequence
 
     from lookalike.ports.source import PictureSource, SourceItem
+    from lookalike.settings import Settings
 
 
 class _Kind(Protocol):
@@ -38,15 +42,34 @@ _KINDS: Final[tuple[_Kind, ...]] = (
 """Tried in this order, before folders, lists, files and patterns (docs/sources.md)."""
 
 
-def open_sources(names: Sequence[str], index: str | os.PathLike[str]) -> list[PictureSource]:
+def open_sources(
+    names: Sequence[str],
+    index: str | os.PathLike[str],
+    settings: Settings | None = None,
+) -> list[PictureSource]:
     """Return the source that each name means; the index's own folder is left out of every listing.
+
+    WARC files that are named one after the other are one source, so that the pictures of one
+    get the words of pages in another.
 
     Raises:
         SourceError: a name means nothing that is there.
         UsageError: the index itself was named.
     """
     skip = (Path(index).expanduser().absolute(),)
-    return [_open(name, skip) for name in names]
+    is_honouring = (settings or load_settings()).is_opt_out_honoured
+    opened: list[PictureSource] = []
+    archives: list[str] = []
+    for name in (*names, None):
+        if name is not None and WarcSource.accepts(name):
+            archives.append(name)
+            continue
+        if archives:
+            opened.append(WarcSource(*archives, is_opt_out_honoured=is_honouring))
+            archives = []
+        if name is not None:
+            opened.append(_open(name, skip, is_honouring=is_honouring))
+    return opened
 
 
 def ready_dim(sources: Sequence[PictureSource]) -> int | None:
@@ -70,9 +93,10 @@ def watch_sources(
     folders = list(names)
     require_folders(folders)
     skip = (Path(index).expanduser().absolute(),)
+    is_honouring = load_settings().is_opt_out_honoured
     for batch in watch_folder(folders, stop, skip=skip):
         if batch.is_rescan_due:
-            yield [FolderSource(folder, skip=skip) for folder in folders]
+            yield [_folder(folder, skip, is_honouring=is_honouring) for folder in folders]
             continue
         sources: list[PictureSource] = []
         if batch.changed:
@@ -117,14 +141,20 @@ class _Gone:
             yield error_item(uri, reasons.VANISHED, "deleted")
 
 
-def _open(name: str, skip: tuple[Path, ...]) -> PictureSource:
+def _folder(name: str, skip: tuple[Path, ...], *, is_honouring: bool) -> PictureSource:
+    return PagedFolderSource(FolderSource(name, skip=skip), is_opt_out_honoured=is_honouring)
+
+
+def _open(name: str, skip: tuple[Path, ...], *, is_honouring: bool) -> PictureSource:
     if Path(name).expanduser().absolute() in skip:
         raise UsageError(f"{name} is the index itself", hint="name the pictures' folder")
     for kind in _KINDS:
         if kind.accepts(name):
             return kind(name)
     if FolderSource.accepts(name):
-        return FolderSource(name, skip=skip)
+        return _folder(name, skip, is_honouring=is_honouring)
+    if SavedPageSource.accepts(name):
+        return SavedPageSource(name, is_opt_out_honoured=is_honouring)
     if UrlListSource.accepts(name):
         return UrlListSource(name)
     if FilesSource.accepts(name):
@@ -133,5 +163,5 @@ def _open(name: str, skip: tuple[Path, ...]) -> PictureSource:
         return GlobSource(name, skip=skip)
     raise SourceError(
         f"there is no {name}",
-        hint="name a folder, a file, a quoted pattern, a table, tar shards or a URL",
+        hint="name a folder, a file, a quoted pattern, a table, an archive, a page or a URL",
     )
