@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lookalike.domain.errors import FilterError, QueryError, UsageError
@@ -255,6 +255,8 @@ PIECES = st.one_of(
 
 
 @given(st.lists(PIECES, max_size=8).map(" ".join))
+@example('has:dog>=2 has:dog>=2 1:"two dog"')
+@example('has:dog>=2 color:red 1:"two dogs"')
 def test_any_text_parses_or_is_a_usage_error_and_comes_back_the_same(text: str) -> None:
     try:
         query = parse_query(text)

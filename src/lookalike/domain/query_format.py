@@ -30,9 +30,9 @@ def format_query(query: Query) -> str:
     plain = [quote(text) if is_phrase else text for text, is_phrase in _main_pieces(main, match)]
     reading = None if match.phrases else read_objects(main)
     if reading is not None:
-        count = len(reading.conditions)
-        if reading.words == main and conditions[:count] == reading.conditions:
-            conditions = conditions[count:]
+        stated = with_reading(query.filter, reading).conditions
+        if reading.words == main and conditions == stated:
+            conditions = conditions[len(reading.conditions) :]
         else:
             plain = [f"1:{quote(main)}"]
     pieces = [
