@@ -600,7 +600,9 @@ def test_the_example_of_the_document_runs(copied, monkeypatch, capsys):
     assert lines[1].startswith("1.000 ")
 
 
-@pytest.mark.parametrize("kind", ["images", "sources", "failures", "blocked"])
+@pytest.mark.parametrize(
+    "kind", ["images", "sources", "regions", "copies", "decisions", "failures", "blocked"]
+)
 def test_every_column_is_described(kind):
     begin = "### failures, blocked" if kind in {"failures", "blocked"} else f"### {kind}"
     section = DOCUMENT.partition(begin + "\n")[2].partition("\n###")[0]

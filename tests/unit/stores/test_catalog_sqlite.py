@@ -363,6 +363,71 @@ def test_a_kill_at_any_step_leaves_every_acknowledged_commit_and_no_half_one(ope
         catalog.close()
 
 
+REGROUPER = (
+    WRITER.partition("while True:")[0]
+    + """
+from lookalike.ports.copies import CopyDecision, CopyMember, CopyStep
+
+ids = [image_id(str(row).encode()) for row in range(12)]
+if catalog.state().rows == 0:
+    catalog.commit(Batch(
+        [NewImage(row, ImageFacts(image, 1, 1, 1, "png")) for row, image in enumerate(ids)],
+        [(image, Source(f"/{row}")) for row, image in enumerate(ids)],
+    ))
+turn = 0
+while True:
+    turn += 1
+    rows = [(turn + at * (1 + turn % 3)) % 10 for at in range(4)]
+    rows = list(dict.fromkeys(rows))
+    members = [CopyMember(rows[0], rows[0], is_canonical=True)]
+    members += [CopyMember(row, rows[0], via=rows[0], reason="phash") for row in rows[1:]]
+    catalog.copies.replace(rows, members)
+    print("grouped", turn, flush=True)
+    pair = sorted(rows[:2])
+    catalog.copies.decide(
+        CopyStep(turn, "split", tuple(pair), kept=pair[0]), [CopyDecision(*pair, "different")]
+    )
+    if turn % 3 == 0:
+        catalog.copies.undo()
+    if turn % 5 == 0:
+        catalog.remove([ids[rows[0]]])
+        row = catalog.state().rows
+        catalog.commit(Batch(
+            [NewImage(row, ImageFacts(ids[rows[0]], 1, 1, 1, "png"))],
+            [(ids[rows[0]], Source(f"/{rows[0]}"))],
+        ))
+"""
+)
+
+
+@pytest.mark.crash
+@pytest.mark.parametrize("steps", [60, 90, 140, 260, 400])
+def test_a_kill_at_any_step_leaves_groups_that_can_be(open_, path, steps):
+    for round_ in range(2):
+        killed = subprocess.run(
+            [sys.executable, "-c", REGROUPER, str(path), str(steps + round_)],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        catalog = open_()
+        members = [list(group) for group in catalog.copies.all_groups()]
+        rows = [one.row for group in members for one in group]
+        assert len(rows) == len(set(rows))
+        assert all(record is not None for record in catalog.records(rows))
+        for group in members:
+            assert [one.is_canonical for one in group] == [True] + [False] * (len(group) - 1)
+            assert len(group) >= 2
+        assert catalog.copies.counts() == (len(members), len(rows))
+        alive = [record.row for record in catalog.all_records()]
+        decided = {(one.first, one.second) for one in catalog.copies.decisions(alive)}
+        standing = {tuple(sorted(step.rows)) for step in catalog.copies.steps(limit=1000)}
+        assert decided == {pair for pair in standing if len(pair) == 2}
+        assert catalog._all("PRAGMA integrity_check", ()) == [("ok",)]
+        catalog.close()
+
+
 READER = """
 import sys
 from pathlib import Path
