@@ -45,7 +45,7 @@ _RECOLOURED: Final = 14.0
 _LIGHTENED: Final = 18.0
 _WHOLE: Final = 0.97
 _COVERED: Final = 0.93
-_BORDER: Final = 12.0
+_BORDER: Final = 5.0
 _TILTED: Final = 1.0
 _SQUEEZED: Final = 1.06
 

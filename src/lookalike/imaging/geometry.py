@@ -167,7 +167,7 @@ def _overlap(first: View, second: View, best: tuple[int, int, Affine]) -> Overla
         matrix = np.vstack((matrix, (0, 0, 1)))
         matrix = np.linalg.inv(matrix)[:2]
         views = (second, first)
-    likeness, inside = _laid_over(*views, matrix)
+    likeness = _laid_over(*views, matrix)
     if likeness is None:
         return None
     # With y downwards, a turn against the clock has a negative sine.
@@ -181,7 +181,7 @@ def _overlap(first: View, second: View, best: tuple[int, int, Affine]) -> Overla
         scale=scale,
         squeeze=large / small,
         is_mirrored=is_mirrored,
-        rest=_rest(views[1].grey, inside),
+        rest=_rest(first, second, best[2], is_first=of_first < of_second),
         likeness=likeness,
     )
 
@@ -198,9 +198,7 @@ def _shares(first: Grey, second: Grey, matrix: Affine) -> tuple[float, float]:
     return min(1.0, shared / max(area * h1 * w1, 1e-6)), min(1.0, shared / (h2 * w2))
 
 
-def _laid_over(
-    first: View, second: View, matrix: Affine
-) -> tuple[Likeness | None, NDArray[np.bool_]]:
+def _laid_over(first: View, second: View, matrix: Affine) -> Likeness | None:
     """Warp the first picture, which is the larger one, onto the second and compare them."""
     cv2 = load_opencv()
     height, width = second.grey.shape
@@ -216,14 +214,25 @@ def _laid_over(
     size = (second.chroma.shape[1], second.chroma.shape[0])
     chroma = cv2.warpAffine(first.chroma, little, size, flags=cv2.INTER_LINEAR)
     if np.count_nonzero(inside) < _WINDOW * _WINDOW * 2:
-        return None, inside
-    return compare(warped, second.grey, inside, (chroma, second.chroma)), inside
+        return None
+    return compare(warped, second.grey, inside, (chroma, second.chroma))
 
 
-def _rest(grey: Grey, inside: NDArray[np.bool_]) -> float:
-    """Return the spread of grey outside the overlap: little for a border of one colour."""
-    outside = grey[~inside]
-    return float(outside.std()) if len(outside) > inside.size // 50 else 0.0
+def _rest(first: View, second: View, matrix: Affine, *, is_first: bool) -> float:
+    """Return the spread of grey outside the overlap: little for a border of one colour.
+
+    It is taken on the first picture or else the second, and a little away from the seam.
+    """
+    cv2 = load_opencv()
+    if is_first:
+        matrix = np.linalg.inv(np.vstack((matrix, (0, 0, 1))))[:2]
+        first, second = second, first
+    (height, width), grey = first.grey.shape, second.grey
+    corners = np.array([(0, 0), (width, 0), (width, height), (0, height)], dtype=np.float64)
+    moved = np.rint(corners @ matrix[:, :2].T + matrix[:, 2]).astype(np.int32)
+    mask = cv2.fillConvexPoly(np.zeros(grey.shape, np.uint8), moved, 1)
+    outside = grey[cv2.dilate(mask, np.ones((5, 5), np.uint8)) == 0]
+    return float(outside.std()) if len(outside) > grey.size // 50 else 0.0
 
 
 def compare(
