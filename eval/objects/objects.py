@@ -1,6 +1,7 @@
 """Measure the packaged detector on annotated photographs.
 
     python eval/objects/objects.py --data DATA [--detector yolox-nano]
+    python eval/objects/objects.py --plot
 
 DATA holds `coco/` (docs/evaluation.md). Whatever was chosen was chosen on the photographs of even
 number. YOLOX was trained on COCO's train2017, so the figures that count are those of val2017;
@@ -227,12 +228,34 @@ def summary(told: dict) -> Table:
     return Table(columns, rows)
 
 
+def plot(told: dict, path: Path) -> None:
+    """Draw precision over recall of one and of two, on the half that nothing was chosen on."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.add_subplot(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1))
+    rows = np.array(told["sweep_odd"]["rows"])
+    for name, recall, precision in (("has:LABEL", 2, 1), ("has:LABEL>=2", 5, 4)):
+        (line,) = axes.plot(rows[:, recall], rows[:, precision], marker=".", label=name)
+        is_stored = rows[:, 0] == told["stored_from"]
+        axes.plot(*rows[is_stored][:, [recall, precision]].T, "o", color=line.get_color())
+    axes.set_title(f"{told['detector']}, lowest score {SWEEP[0]} to {SWEEP[-1]}; dots: what ships")
+    axes.legend()
+    figure.savefig(path, metadata={"Date": None})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=Path)
     parser.add_argument("--detector", default="yolox-nano")
     parser.add_argument("--out", type=Path, default=HERE / "objects.json")
+    parser.add_argument("--plot", action="store_true", help="draw again what --out holds")
     options = parser.parse_args()
+    if options.plot:
+        plot(json.loads(options.out.read_text()), options.out.with_suffix(".svg"))
+        return
+    if options.data is None:
+        parser.error("--data is needed to measure")
     measured = measure(photographs(options.data / "coco"), options.detector)
     result = {
         "what": "objects on COCO photographs of 320 pixels that are annotated whole",
