@@ -60,14 +60,15 @@ def print_result(result: SearchResult, *, is_explained: bool) -> None:
     from rich.text import Text
 
     from lookalike.domain.answers import title_of
+    from lookalike.domain.query_format import words_instead
 
     out = console()
     for note in result.degraded:
         typer.secho(f"degraded: {note}", fg="yellow", err=True)
     if result.reading:
-        out.print(
-            f"showing images with {', '.join(result.reading)}; quote the words to search them"
-        )
+        asked = ", ".join(result.reading)
+        out.print(f"{result.reading_met} of these show {asked}; to search the words alone:")
+        out.print(f"  {words_instead(result.query)}", style="dim", markup=False)
     if not result.hits:
         out.print("Nothing found.")
         return

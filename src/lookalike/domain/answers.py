@@ -54,6 +54,7 @@ def result_json(result: SearchResult) -> dict[str, Any]:
     }
     if result.reading:
         answer["reading"] = list(result.reading)
+        answer["reading_met"] = result.reading_met
     if result.explanation:
         answer["explanation"] = dict(result.explanation)
     if result.query_id:

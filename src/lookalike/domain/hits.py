@@ -75,7 +75,7 @@ class SearchResult:
     """A page of hits.
 
     `total` counts the candidates that were ranked, not every image that could match.
-    `reading` shows what plain words were read as (`dog ≥ 2`).
+    `reading` shows what plain words were read as (`dog ≥ 2`); the first `reading_met` hits meet it.
     `degraded` names each path that failed or was late, with its reason. `timings_ms` maps
     a stage to its milliseconds. `next` is the cursor of the next page, or None.
     """
@@ -89,3 +89,4 @@ class SearchResult:
     explanation: Mapping[str, object] = field(default_factory=dict[str, object])
     query_id: str = ""
     reading: tuple[str, ...] = ()
+    reading_met: int = 0

@@ -21,6 +21,7 @@ from lookalike.engine.originals import read_original
 from lookalike.engine.parts import EngineParts, ingest_tools
 from lookalike.engine.publishing import publish_pictures, publish_sources
 from lookalike.engine.query_vectors import QueryEncoder
+from lookalike.engine.read_queries import search_read
 from lookalike.engine.reports import Status, space_json
 from lookalike.engine.search import Searcher
 from lookalike.engine.stores import Stores
@@ -128,7 +129,10 @@ class Engine:
             replace(part, reference=self.resolve(part.reference)) if part.kind == "id" else part
             for part in query.images
         )
-        return self._searcher.search(replace(query, images=images))
+        query = replace(query, images=images)
+        if query.reading:
+            return search_read(query, self._searcher.search)
+        return self._searcher.search(query)
 
     def preload(self) -> None:
         """Load side by side what one search by words needs, so that it waits for less."""
