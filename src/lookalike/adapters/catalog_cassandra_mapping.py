@@ -15,11 +15,11 @@ from lookalike.adapters.catalog_values import (
     pack_objects,
     pack_words,
     require_id,
+    unpack_embedded,
     unpack_id,
     unpack_key,
     unpack_objects,
     unpack_words,
-    with_embedded,
 )
 from lookalike.domain.errors import IndexCorruptError, StoreError
 from lookalike.domain.images import ImageFacts, ImageRecord, PaletteColour, Row, Source
@@ -250,10 +250,11 @@ def known_of(row: int, values: Sequence[Any]) -> NewImage:
             phash_quality=quality,
             licence=unpack_key(licence),
             embedded_text=unpack_key(text),
+            **unpack_embedded(embedded),
         )
         return NewImage(
             Row(row),
-            with_embedded(facts, embedded),
+            facts,
             dict(_models_of(models)),
             objects=unpack_objects(objects),
             words=unpack_words(words),

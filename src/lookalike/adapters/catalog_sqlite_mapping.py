@@ -17,11 +17,11 @@ from lookalike.adapters.catalog_values import (
     pack_key,
     pack_objects,
     pack_words,
+    unpack_embedded,
     unpack_id,
     unpack_key,
     unpack_objects,
     unpack_words,
-    with_embedded,
 )
 from lookalike.domain.errors import IndexCorruptError
 from lookalike.domain.images import ImageFacts, ImageRecord, PaletteColour, Row, Source
@@ -193,8 +193,8 @@ def record_of(values: Sequence[Any], sources: Sequence[Source]) -> ImageRecord:
             phash_quality=quality,
             licence=unpack_text(licence),
             embedded_text=unpack_text(text),
+            **unpack_embedded(embedded),
         )
-        facts = with_embedded(facts, embedded)
         found, read = unpack_objects(objects), unpack_words(words)
         stated = dict(_models_of(models))
     except (AttributeError, TypeError, ValueError, struct.error) as error:

@@ -16,7 +16,7 @@ import math
 import struct
 import zlib
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, TypedDict, cast
 
 from lookalike.domain.errors import StoreError
 from lookalike.domain.images import (
@@ -51,6 +51,17 @@ _PLAIN: Final = 1
 _DEFLATED: Final = 2
 _HEAD: Final = struct.Struct("<BH")
 _MOST_LINE: Final = (1 << 16) - 1
+
+
+class Embedded(TypedDict, total=False):
+    """Fields of `ImageFacts` that a file carries."""
+
+    embedded_title: str
+    keywords: tuple[str, ...]
+    creator: str
+    rights: str
+    place: tuple[float, float] | None
+
 
 _Numbers = tuple[float, tuple[float, float, float, float], int]
 """A score, a box and a line."""
@@ -153,14 +164,14 @@ def pack_embedded(facts: ImageFacts) -> bytes:
     return json.dumps(said, separators=(",", ":")).encode("ascii") if said else b""
 
 
-def with_embedded(facts: ImageFacts, data: bytes | None) -> ImageFacts:
-    """Return facts with what `pack_embedded` has packed.
+def unpack_embedded(data: bytes | None) -> Embedded:
+    """Return what `pack_embedded` has packed, as fields of `ImageFacts`; none for none.
 
     Raises:
         ValueError: the bytes are not its.
     """
     if not data:
-        return facts
+        return {}
     values = json.loads(data)
     if not isinstance(values, dict):
         raise ValueError("embedded metadata is no object")
@@ -168,14 +179,13 @@ def with_embedded(facts: ImageFacts, data: bytes | None) -> ImageFacts:
     keywords, place = said.get("keywords", []), said.get("place")
     if not isinstance(keywords, list):
         raise ValueError("embedded keywords are no list")
-    return replace(
-        facts,
-        embedded_title=_text(said.get("title", "")),
-        keywords=tuple(map(_text, cast("list[object]", keywords))),
-        creator=_text(said.get("creator", "")),
-        rights=_text(said.get("rights", "")),
-        place=None if place is None else _place(place),
-    )
+    return {
+        "embedded_title": _text(said.get("title", "")),
+        "keywords": tuple(map(_text, cast("list[object]", keywords))),
+        "creator": _text(said.get("creator", "")),
+        "rights": _text(said.get("rights", "")),
+        "place": None if place is None else _place(place),
+    }
 
 
 def new_of(record: ImageRecord) -> NewImage:
