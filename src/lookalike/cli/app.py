@@ -11,7 +11,17 @@ from typing import Annotated, Never
 import typer
 
 from lookalike import __version__
-from lookalike.cli import checking, indexing, models, moving, searching, serving, tending, working
+from lookalike.cli import (
+    checking,
+    crawling,
+    indexing,
+    models,
+    moving,
+    searching,
+    serving,
+    tending,
+    working,
+)
 from lookalike.cli.output import print_error
 from lookalike.domain.errors import DiskFullError, LookalikeError, StoreError
 
@@ -43,6 +53,7 @@ def _root(
 
 
 app.command("index")(indexing.index)
+app.command("crawl")(crawling.crawl)
 app.command("search")(searching.search)
 app.command("similar")(searching.similar)
 app.command("copies")(searching.copies)
