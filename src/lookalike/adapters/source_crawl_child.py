@@ -6,6 +6,7 @@ is what happens when the process that started it is gone.
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from contextlib import closing
@@ -35,7 +36,8 @@ def main(folder: str) -> None:
 
 def _watch(process: Any, crawler: Any) -> None:
     """Stop the crawl when standard input says so, or ends."""
-    sys.stdin.buffer.read()
+    while os.read(0, 1 << 10):  # not sys.stdin, whose lock Python wants when it ends
+        pass
     from twisted.internet import reactor
 
     def stop() -> None:

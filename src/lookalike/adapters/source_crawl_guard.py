@@ -27,7 +27,6 @@ LONGEST_DELAY_S: Final = 600.0
 """A Crawl-delay above this is taken for this."""
 
 _ALLOW: Final = "LOOKALIKE_ALLOW"
-_NOBODY: Final = b"User-agent: *\nDisallow: /\n"
 
 
 class BlockedAddressError(IgnoreRequest):
@@ -108,21 +107,29 @@ class GuardMiddleware:
 class Robots(RobotsTxtMiddleware):
     """Obeys robots.txt as RFC 9309 has it: none means all, one that fails means nothing.
 
-    Scrapy reads an error page for a robots.txt, and takes one that fails for leave.
+    Scrapy reads an error page as if it were a robots.txt, and takes one that fails for leave.
     """
+
+    def __init__(self, crawler: Crawler) -> None:
+        super().__init__(crawler)
+        self._failed: dict[str, str] = {}
+
+    def process_request_2(self, rp: Any, request: Request) -> None:
+        """Let a request pass, or raise `IgnoreRequest`."""
+        if why := self._failed.get(urlsplit(request.url).netloc):
+            raise IgnoreRequest(f"its host's robots.txt cannot be had: {why}")
+        super().process_request_2(rp, request)
 
     async def _parse_robots(self, response: Response, netloc: str, request: Request) -> None:
         if response.status >= 500 or response.status == 429:
-            response = response.replace(body=_NOBODY)
+            self._failed[netloc] = f"HTTP {response.status}"
         elif response.status != 200:
             response = response.replace(body=b"")
         await super()._parse_robots(response, netloc, request)
 
-    def _robots_error(self, exc: Exception, netloc: str) -> None:  # noqa: ARG002
-        waiting = self._parsers[netloc]
-        parser = self._parserimpl.from_crawler(self.crawler, _NOBODY)
-        self._parsers[netloc] = parser
-        cast("Any", waiting).callback(parser)
+    def _robots_error(self, exc: Exception, netloc: str) -> None:
+        self._failed[netloc] = f"{type(exc).__name__}: {exc}"[:120]
+        super()._robots_error(exc, netloc)
 
 
 class PoliteThrottle(AutoThrottle):

@@ -201,7 +201,7 @@ def _reason_of(failure: Failure) -> tuple[str, str]:
     if isinstance(error, IgnoreRequest) and isinstance(error, HttpError):
         return reasons.FETCH_FAILED, f"HTTP {error.response.status}"
     if isinstance(error, IgnoreRequest):
-        is_robots = "robots.txt" in str(error)
+        is_robots = str(error).startswith("Forbidden by robots.txt")
         return (reasons.OPTED_OUT if is_robots else reasons.FETCH_FAILED), str(error)[:200]
     name = type(error).__name__
     if "Timeout" in name:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -46,6 +47,12 @@ def crawl(
         Path | None,
         typer.Option(metavar="DIR", help="Where the crawl's state stands (default: the index)."),
     ] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(help="Bundle of a new index: a name or a folder.", show_default=False),
+    ] = None,
+    no_objects: Annotated[bool, typer.Option("--no-objects", help="Look for no objects.")] = False,
+    no_ocr: Annotated[bool, typer.Option("--no-ocr", help="Read no text off pictures.")] = False,
     licence: Annotated[
         str, typer.Option(help="Licence to assume where a page states none.")
     ] = "unknown",
@@ -65,6 +72,7 @@ def crawl(
     from lookalike.domain.pages_crawl import CrawlPlan, start_urls
     from lookalike.engine.ingest import IngestOptions
     from lookalike.settings import load_settings
+    from lookalike.settings.features import asked_features
     from lookalike.wiring.crawling import crawl_into, state_folder
     from lookalike.wiring.embedded import OpenOptions
 
@@ -82,12 +90,21 @@ def crawl(
     )
     home = Path() if config_file(index, config) is not None else index_folder(index)
     place = (state or state_folder(home, plan)).expanduser().absolute()
-    with open_engine(index, config, OpenOptions(is_creating=True)) as engine, stopping() as stop:
+    features = asked_features(
+        has_objects=not no_objects, ocr="off" if no_ocr else None, languages=None, has_place=False
+    )
+    options = OpenOptions(encoder=encoder, is_creating=True, features=features)
+    run = IngestOptions(
+        is_without_objects=no_objects,
+        is_without_words=no_ocr,
+        licence=normalise_licence(licence),
+    )
+    with open_engine(index, config, options) as engine, stopping() as stop:
         report = crawl_into(
             engine,
             plan,
             place,
-            IngestOptions(licence=normalise_licence(licence), stop=stop),
+            replace(run, stop=stop),
             is_enqueued=enqueue,
             on_progress=_show if not quiet and is_terminal() else None,
         )

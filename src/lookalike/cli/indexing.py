@@ -26,7 +26,8 @@ def index(
     source: Annotated[
         list[str],
         typer.Argument(
-            help="Folders, globs, tables (CSV, JSONL, Parquet), tar shards, files of URLs, URLs."
+            help="Folders, globs, tables (CSV, JSONL, Parquet), tar shards, WARC files, saved "
+            "pages, files of URLs, URLs."
         ),
     ],
     index: opt.IndexDir = None,

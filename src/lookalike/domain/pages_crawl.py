@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Final
@@ -75,11 +76,17 @@ def start_urls(names: list[str]) -> tuple[str, ...]:
     urls: list[str] = []
     for name in names:
         text = name.strip()
+        if re.search(r"\s", text):
+            raise _no_url(name)
         url = resolve("", text if is_url(text) else f"https://{text}")
         if not is_url(url) or "://" in text.removeprefix("http://").removeprefix("https://"):
-            raise UsageError(f"{name!r} is no URL", hint="write https://example.org/gallery")
+            raise _no_url(name)
         urls.append(url)
     return tuple(dict.fromkeys(urls))
+
+
+def _no_url(name: str) -> UsageError:
+    return UsageError(f"{name!r} is no URL", hint="write https://example.org/gallery")
 
 
 def bare_site(url: str) -> str:
