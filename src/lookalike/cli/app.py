@@ -13,6 +13,7 @@ import typer
 from lookalike import __version__
 from lookalike.cli import (
     checking,
+    copying,
     crawling,
     indexing,
     models,
@@ -56,7 +57,7 @@ app.command("index")(indexing.index)
 app.command("crawl")(crawling.crawl)
 app.command("search")(searching.search)
 app.command("similar")(searching.similar)
-app.command("copies")(searching.copies)
+app.command("copies")(copying.copies)
 app.command("show")(tending.show)
 app.command("remove")(tending.remove)
 app.command("status")(tending.status)

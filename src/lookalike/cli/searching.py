@@ -1,4 +1,4 @@
-"""`search`, `similar` and `copies`."""
+"""`search` and `similar`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 from lookalike.cli import options as opt
 from lookalike.cli.opening import open_engine
-from lookalike.cli.output import print_json, print_result, shown, write_sheet
+from lookalike.cli.output import print_json, print_result, write_sheet
 
 if TYPE_CHECKING:
     from lookalike.domain.queries import ImagePart, Query
@@ -104,46 +104,6 @@ def similar(
         query, source=" ".join(filter(None, (picture, text))), images=(*query.images, part)
     )
     _answer(query, opt.Ask(index, config, k, cursor, explain, is_json, sheet, filters))
-
-
-def copies(
-    image: Annotated[
-        str | None,
-        typer.Argument(
-            help="An image's id; without it, every pair of the index.", show_default=False
-        ),
-    ] = None,
-    index: opt.IndexDir = None,
-    config: opt.Config = None,
-    strictness: Annotated[
-        str, typer.Option("--copies", metavar="LEVEL", help="strict, balanced or lenient.")
-    ] = "balanced",
-    is_json: opt.Json = False,
-) -> None:
-    """List likely copies of one image, or all likely copies."""
-    from lookalike.domain.answers import record_json
-
-    with open_engine(index, config) as engine:
-        found = engine.copies(image, strictness=strictness)
-    if is_json:
-        listed = [
-            {
-                "first": record_json(pair.first),
-                "second": record_json(pair.second),
-                "cosine": round(pair.cosine, 4),
-                "hash_distance": pair.hash_distance,
-            }
-            for pair in found
-        ]
-        print_json({"copies": listed})
-    else:
-        for pair in found:
-            typer.echo(f"{pair.first.id[:8]}  {shown(pair.first.location)}")
-            typer.echo(f"{pair.second.id[:8]}  {shown(pair.second.location)}")
-            typer.echo(f"          {pair.reason}")
-        typer.echo(f"{len(found)} pairs")
-    if not found:
-        raise typer.Exit(1)
 
 
 def image_part(picture: str) -> ImagePart:

@@ -55,7 +55,7 @@ class Query:
     """One search: words, pictures, filter and page.
 
     `reading` shows the conditions that plain words were read as (`dog ≥ 2`, `no person`), for the
-    answer to say so; they stand in `filter`.
+    answer to say so; they stand in `filter`. `is_collapsed` shows one of each group of copies.
     """
 
     source: str = ""
@@ -68,6 +68,7 @@ class Query:
     is_explained: bool = False
     deadline_ms: float = 2000.0
     reading: tuple[str, ...] = field(default=(), compare=False)
+    is_collapsed: bool = True
 
     @property
     def is_empty(self) -> bool:

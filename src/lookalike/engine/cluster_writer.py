@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from lookalike.domain.arrays import FloatMatrix
     from lookalike.domain.images import ImageId, ImageRecord, Source
+    from lookalike.engine.copy_placing import CopyPlacer
     from lookalike.engine.looking import Seen
     from lookalike.engine.stores import Stores
     from lookalike.engine.writer import WriteBatch
@@ -62,9 +63,15 @@ class Derived:
 class ClusterWriter:
     """`engine.writer.IndexWriter` over a cluster's stores; safe to call from many threads."""
 
-    def __init__(self, stores: Stores, *, models: dict[str, str]) -> None:
-        """Share the stores of the readers: there is nothing to open or to lock."""
+    def __init__(
+        self, stores: Stores, *, models: dict[str, str], placer: CopyPlacer | None = None
+    ) -> None:
+        """Share the stores of the readers: there is nothing to open or to lock.
+
+        Without a `placer` no image is placed among its copies.
+        """
         self._stores = stores
+        self._placer = placer
         self._models = models
 
     @property
@@ -94,6 +101,8 @@ class ClusterWriter:
         seen = {one.facts.id: one.seen for one in batch.images}
         seen |= {facts.id: one for facts, one in batch.readings if "objects" in one.models}
         derived = self.derive(touched, vectors=vectors, seen=seen)
+        if self._placer is not None and batch.images:
+            self._placer.place([hashed_row(one.facts.id) for one in batch.images])
         finished = [(image, source) for image, source in sources if image not in derived.lost]
         if finished:
             self._stores.catalog.commit(Batch(sources=finished))

@@ -1,152 +1,276 @@
-"""Likely copies: near in perceptual hash, and confirmed by the embedding."""
+"""Copies as people ask for them: of one image, of a picture, by group; and what they decide."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from itertools import combinations
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
-from lookalike.domain.errors import NotFoundError, UnknownNameError, suggest_names
+from lookalike.domain.errors import NotFoundError, UsageError
+from lookalike.engine.copy_judge import CandidatePair
+from lookalike.engine.copy_placing import CopyPlacer
+from lookalike.ports.copies import CopyDecision, CopyStep
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
-    from numpy.typing import NDArray
-
-    from lookalike.domain.arrays import RowArray
-    from lookalike.domain.images import ImageId, ImageRecord
+    from lookalike.domain.arrays import FloatMatrix
+    from lookalike.domain.images import ImageFacts, ImageId, ImageRecord
+    from lookalike.domain.queries import ImagePart
+    from lookalike.engine.hash_follower import HashFollower
     from lookalike.engine.stores import Stores
+    from lookalike.engine.writer import IndexWriter
+    from lookalike.ports.copies import CopyMember
 
-NEIGHBOURS: Final = 50
-BLOCK_BITS: Final = 16
-BLOCKS: Final = 64 // BLOCK_BITS
-MOST_BUCKET: Final = 2000
-"""A bucket of equal 16 bits larger than this is flat pictures, and is passed over."""
+MOST_NEIGHBOURS: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
-class CopyRule:
-    """When two pictures count as copies.
+class FoundCopy:
+    """An image that is the same picture as another: why, how surely, and what was measured.
 
-    Hashes within `radius` bits and a cosine of at least `near`, or a cosine of at least `alone`
-    whatever the hashes say. Hashes of a lower quality than `least_quality` say nothing.
+    `cosine` and `hash_distance` (the least of the eight turns) are None where a person said so.
     """
 
-    radius: int
-    near: float
-    alone: float
-    least_quality: float = 0.2
-
-
-RULES: Final[Mapping[str, CopyRule]] = {
-    "strict": CopyRule(radius=4, near=0.95, alone=1.01),
-    "balanced": CopyRule(radius=8, near=0.85, alone=0.97),
-    "lenient": CopyRule(radius=12, near=0.75, alone=0.92),
-}
+    record: ImageRecord
+    reason: str
+    score: float
+    cosine: float | None = None
+    hash_distance: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class CopyPair:
-    """Two images judged to be the same picture, with what was measured of them."""
+class CopyGroup:
+    """One picture in several files, the one that stands for it first, each with its reason."""
 
-    first: ImageRecord
-    second: ImageRecord
-    cosine: float
-    hash_distance: int
-
-    @property
-    def reason(self) -> str:
-        """What the judgement rests on."""
-        return f"pHash {self.hash_distance} bits apart, cosine {self.cosine:.3f}"
+    number: int
+    members: Sequence[tuple[ImageRecord, CopyMember]]
 
 
 class CopySearch:
-    """Finds copies of one image, or all pairs of an index."""
+    """Finds copies in the stores of an index, and lists its groups."""
 
-    def __init__(self, stores: Stores, strictness: str) -> None:
-        """Choose the rule by its name."""
-        if strictness not in RULES:
-            raise UnknownNameError(
-                f"there is no strictness {strictness!r}", hint=suggest_names(strictness, RULES)
-            )
+    def __init__(self, stores: Stores, placer: CopyPlacer) -> None:
+        """Keep the stores, and the placer that is as strict as wanted."""
         self._stores = stores
-        self._rule = RULES[strictness]
+        self._placer = placer
 
-    def of(self, image: ImageId) -> Sequence[CopyPair]:
-        """Return the copies of one image, the surest first."""
+    def of(self, image: ImageId) -> Sequence[FoundCopy]:
+        """Return the copies of one image, the surest first; what people decided holds."""
+        row = self._stores.catalog.rows_of([image]).get(image)
+        record = self._stores.catalog.records([row])[0] if row is not None else None
+        if row is None or record is None:
+            raise NotFoundError(f"no image {image} in this index")
+        pairs = self._placer.candidates([record], neighbours=MOST_NEIGHBOURS)
+        others = sorted({one for pair in pairs for one in pair} - {row})
+        said = {
+            one.second if one.first == row else one.first: one.verdict
+            for one in self._stores.copies.decisions([row])
+        }
+        known = self._records([*others, *said])
+        asked = [
+            (other, pairs.get((min(row, other), max(row, other))))
+            for other in others
+            if other in known and other not in said
+        ]
+        judged = self._placer.judged(
+            [CandidatePair.of(record, known[other], cosine) for other, cosine in asked]
+        )
+        found = [
+            FoundCopy(known[other], verdict.reason, verdict.score, cosine, evidence.hash_distance)
+            for (other, cosine), (evidence, verdict) in zip(asked, judged, strict=True)
+            if verdict.is_copy
+        ]
+        found += [
+            FoundCopy(known[other], "said by a person", 1.0)
+            for other, verdict in said.items()
+            if verdict == "same" and other in known
+        ]
+        return _sorted(found)
+
+    def of_picture(
+        self, facts: ImageFacts, vector: FloatMatrix | None, thumbnail: bytes
+    ) -> Sequence[FoundCopy]:
+        """Return the copies of a picture that is not stored, the surest first.
+
+        `facts` and `thumbnail` are what `imaging.examine` says of it, `vector` is `(dim,)`.
+        """
+        pairs = self._placer.near(facts, vector, neighbours=MOST_NEIGHBOURS)
+        known = self._records(sorted(pairs))
+        asked = [(row, cosine) for row, cosine in sorted(pairs.items()) if row in known]
+        judged = self._placer.judged_picture(
+            facts, thumbnail, [(known[row].facts, cosine) for row, cosine in asked]
+        )
+        return _sorted(
+            [
+                FoundCopy(known[row], verdict.reason, verdict.score, cosine, found.hash_distance)
+                for (row, cosine), (found, verdict) in zip(asked, judged, strict=True)
+                if verdict.is_copy
+            ]
+        )
+
+    def group_of(self, image: ImageId) -> CopyGroup | None:
+        """Return the group an image stands in, or None."""
         row = self._stores.catalog.rows_of([image]).get(image)
         if row is None:
             raise NotFoundError(f"no image {image} in this index")
-        vector = self._stores.vectors.fetch(np.asarray([row], dtype=np.int64))
-        hits = self._stores.vectors.search(vector, k=NEIGHBOURS)
-        others = hits.rows[0][hits.rows[0] >= 0]
-        if self._stores.is_dense:  # every hash is at hand; a cluster's are not
-            others = self._with_near_hashes(row, others)
-        others = others[others != row]
-        return self._judged(np.full(len(others), row, dtype=np.int64), others)
+        group = int(self._stores.copies.groups_of(np.asarray([row], dtype=np.int64))[0])
+        if group < 0:
+            return None
+        return self._group(self._stores.copies.members([group])[group])
 
-    def _with_near_hashes(self, row: int, neighbours: RowArray) -> RowArray:
-        rows, hashes, qualities = self._stores.catalog.phashes()
-        at = int(np.searchsorted(rows, row))
-        distances = np.bitwise_count(hashes ^ hashes[at])
-        is_sure = (qualities >= self._rule.least_quality) & (
-            qualities[at] >= self._rule.least_quality
-        )
-        others = np.union1d(rows[(distances <= self._rule.radius) & is_sure], neighbours)
-        return others[np.isin(others, rows)]
+    def groups(self) -> Iterator[CopyGroup]:
+        """Yield every group of the index."""
+        for members in self._stores.copies.all_groups():
+            if (group := self._group(members)) is not None:
+                yield group
 
-    def all(self) -> Sequence[CopyPair]:
-        """Return every pair whose hashes share 16 aligned bits and that meets the rule.
+    def _group(self, members: Sequence[CopyMember]) -> CopyGroup | None:
+        records = self._records([member.row for member in members])
+        shown = [(records[one.row], one) for one in members if one.row in records]
+        return CopyGroup(members[0].group, shown) if len(shown) > 1 else None
 
-        Two hashes within 3 bits always share one of their four blocks; beyond that most pairs
-        do, and the rest is left to `of`, which looks at neighbours by embedding too.
-        """
-        rows, hashes, qualities = self._stores.catalog.phashes()
-        keep = qualities >= self._rule.least_quality
-        rows, hashes = rows[keep], hashes[keep]
-        pairs: set[tuple[int, int]] = set()
-        for block in range(BLOCKS):
-            keys = (hashes >> np.uint64(block * BLOCK_BITS)) & np.uint64((1 << BLOCK_BITS) - 1)
-            pairs |= self._within_buckets(keys, hashes)
-        if not pairs:
-            return ()
-        both = np.asarray(sorted(pairs), dtype=np.int64)
-        return self._judged(rows[both[:, 0]], rows[both[:, 1]])
+    def _records(self, rows: Sequence[int]) -> dict[int, ImageRecord]:
+        found = self._stores.catalog.records(list(rows))
+        return {int(record.row): record for record in found if record is not None}
 
-    def _within_buckets(
-        self, keys: NDArray[np.uint64], hashes: NDArray[np.uint64]
-    ) -> set[tuple[int, int]]:
-        order = np.argsort(keys, kind="stable")
-        starts = np.flatnonzero(np.diff(keys[order], prepend=keys[order][:1] + np.uint64(1)))
-        pairs: set[tuple[int, int]] = set()
-        for members in np.split(order, starts[1:]):
-            if not 1 < len(members) <= MOST_BUCKET:
-                continue
-            distances = np.bitwise_count(hashes[members][:, None] ^ hashes[members][None, :])
-            for a, b in np.argwhere(np.triu(distances <= self._rule.radius, 1)).tolist():
-                first, second = sorted((int(members[a]), int(members[b])))
-                pairs.add((first, second))
-        return pairs
 
-    def _judged(self, firsts: RowArray, seconds: RowArray) -> Sequence[CopyPair]:
-        if not len(firsts):
-            return ()
-        catalog, vectors = self._stores.catalog, self._stores.vectors
-        cosines = np.einsum("ij,ij->i", vectors.fetch(firsts), vectors.fetch(seconds))
-        distinct = np.union1d(firsts, seconds)
-        records = dict(zip(distinct.tolist(), catalog.records(distinct.tolist()), strict=True))
-        pairs: list[CopyPair] = []
-        for first, second, cosine in zip(firsts.tolist(), seconds.tolist(), cosines, strict=True):
-            one, other = records[first], records[second]
-            if one is None or other is None:
-                continue
-            distance = (one.facts.phash ^ other.facts.phash).bit_count()
-            if self._is_copy(one, other, float(cosine), distance):
-                pairs.append(CopyPair(one, other, float(cosine), distance))
-        return sorted(pairs, key=lambda pair: (-pair.cosine, pair.first.row, pair.second.row))
+@dataclass(frozen=True, slots=True)
+class CopyTools:
+    """What copies are found with.
 
-    def _is_copy(self, one: ImageRecord, other: ImageRecord, cosine: float, distance: int) -> bool:
-        quality = min(one.facts.phash_quality, other.facts.phash_quality)
-        is_near = distance <= self._rule.radius and quality >= self._rule.least_quality
-        return (is_near and cosine >= self._rule.near) or cosine >= self._rule.alone
+    `strictness` is the index's own, `off` where nothing is placed; `examined` reads a picture
+    that is not stored: its facts, its `(dim,)` vector and a thumbnail of it.
+    """
+
+    stores: Stores
+    hashes: HashFollower | None
+    strictness: str
+    resolve: Callable[[str], ImageId]
+    writing: Callable[[], AbstractContextManager[IndexWriter]]
+    examined: Callable[[ImagePart], tuple[ImageFacts, FloatMatrix | None, bytes]]
+    clock: Callable[[], float]
+
+
+class Copies:
+    """Copies of one index: found, listed, regrouped, and decided on by people.
+
+    A decision holds whatever is measured, and can be taken back.
+    """
+
+    def __init__(self, tools: CopyTools) -> None:
+        """Keep the tools."""
+        self._tools = tools
+
+    def of(self, reference: str, *, strictness: str | None = None) -> Sequence[FoundCopy]:
+        """Return the copies of one image, the surest first."""
+        return self._search(strictness).of(self._tools.resolve(reference))
+
+    def of_picture(self, part: ImagePart, *, strictness: str | None = None) -> Sequence[FoundCopy]:
+        """Return the copies of a picture of a query, the surest first."""
+        if part.kind == "id":
+            return self.of(part.reference, strictness=strictness)
+        return self._search(strictness).of_picture(*self._tools.examined(part))
+
+    def group_of(self, reference: str) -> CopyGroup | None:
+        """Return the group that an image stands in, or None."""
+        return self._search(None).group_of(self._tools.resolve(reference))
+
+    def groups(self) -> Iterator[CopyGroup]:
+        """Yield every group of the index."""
+        return self._search(None).groups()
+
+    def regroup(
+        self, *, strictness: str | None = None, on_progress: Callable[[int], None] | None = None
+    ) -> int:
+        """Judge the whole index anew; return how many pairs are copies."""
+        with self._tools.writing() as writer:
+            return self._placer(writer.stores, strictness).regroup(on_progress)
+
+    def merge(self, references: Sequence[str]) -> None:
+        """Say that images are one picture."""
+        with self._tools.writing() as writer:
+            rows = self._rows(writer.stores, references, least=2)
+            self._decide(writer.stores, "same", rows, list(combinations(sorted(rows), 2)))
+
+    def split(self, references: Sequence[str]) -> None:
+        """Say that images are different pictures; of one, that its whole group is another."""
+        with self._tools.writing() as writer:
+            rows = self._rows(writer.stores, references, least=1)
+            pairs = list(combinations(sorted(rows), 2))
+            if len(rows) == 1:
+                others = set(_members_of(writer.stores, rows[0])) - set(rows)
+                if not others:
+                    raise UsageError(f"image {references[0]} has no copies to split it from")
+                pairs = [(min(rows[0], other), max(rows[0], other)) for other in sorted(others)]
+                rows = [*rows, *sorted(others)]
+            self._decide(writer.stores, "different", rows, pairs)
+
+    def keep(self, reference: str) -> None:
+        """Choose the image that stands for its group."""
+        with self._tools.writing() as writer:
+            (row,) = self._rows(writer.stores, [reference], least=1)
+            members = _members_of(writer.stores, row)
+            if not members:
+                raise UsageError(f"image {reference} is in no group of copies")
+            step = CopyStep(0, "keep", tuple(members), kept=row, at=self._tools.clock())
+            writer.stores.copies.decide(step, [])
+            self._placer(writer.stores, None).rejoin(members)
+
+    def undo(self) -> CopyStep | None:
+        """Take back the last act that still stands and return it, or None."""
+        with self._tools.writing() as writer:
+            step = writer.stores.copies.undo()
+            if step is not None:
+                self._placer(writer.stores, None).rejoin(step.rows)
+            return step
+
+    def _search(self, strictness: str | None) -> CopySearch:
+        return CopySearch(self._tools.stores, self._placer(self._tools.stores, strictness))
+
+    def _placer(self, stores: Stores, strictness: str | None) -> CopyPlacer:
+        own = "balanced" if self._tools.strictness == "off" else self._tools.strictness
+        return CopyPlacer(stores, self._tools.hashes, strictness or own)
+
+    def _decide(
+        self,
+        stores: Stores,
+        verdict: Literal["same", "different"],
+        rows: Sequence[int],
+        pairs: Sequence[tuple[int, int]],
+    ) -> None:
+        now = self._tools.clock()
+        kind = "merge" if verdict == "same" else "split"
+        step = CopyStep(0, kind, tuple(sorted(rows)), at=now)
+        stores.copies.decide(step, [CopyDecision(a, b, verdict, now) for a, b in pairs])
+        self._placer(stores, None).rejoin(rows)
+
+    def _rows(self, stores: Stores, references: Sequence[str], *, least: int) -> list[int]:
+        wanted = list(dict.fromkeys(self._tools.resolve(one) for one in references))
+        found = stores.catalog.rows_of(wanted)
+        for image in wanted:
+            if image not in found:
+                raise NotFoundError(f"no image {image} in this index")
+        if len(wanted) < least:
+            raise UsageError(f"{least} images or more are needed", hint="name their ids")
+        return [int(found[image]) for image in wanted]
+
+
+def make_placer(stores: Stores, hashes: HashFollower | None, strictness: str) -> CopyPlacer | None:
+    """Return what places new images among their copies, None where that is `off`."""
+    return None if strictness == "off" else CopyPlacer(stores, hashes, strictness)
+
+
+def _members_of(stores: Stores, row: int) -> list[int]:
+    """Return the rows of an image's group, its own among them; none of an image in no group."""
+    group = int(stores.copies.groups_of(np.asarray([row], dtype=np.int64))[0])
+    if group < 0:
+        return []
+    return [one.row for one in stores.copies.members([group]).get(group, ())]
+
+
+def _sorted(found: Sequence[FoundCopy]) -> list[FoundCopy]:
+    return sorted(found, key=lambda one: (-one.score, -(one.cosine or 1.0), one.record.id))

@@ -12,13 +12,14 @@ from lookalike.domain.errors import NotFoundError, StoreError, UsageError
 from lookalike.domain.images import ImageId, is_image_id
 from lookalike.engine.adding import add_pictures
 from lookalike.engine.calibrating import calibrate
-from lookalike.engine.copies import CopySearch
+from lookalike.engine.copies import Copies, CopyTools, make_placer
 from lookalike.engine.decode_pool import DecodePool
 from lookalike.engine.following import Follower
+from lookalike.engine.hash_follower import HashFollower
 from lookalike.engine.ingest import IngestOptions, IngestRun
 from lookalike.engine.lease import WriterLease
 from lookalike.engine.originals import read_original
-from lookalike.engine.parts import EngineParts, ingest_tools
+from lookalike.engine.parts import EngineParts, examine_plan, ingest_tools
 from lookalike.engine.publishing import publish_pictures, publish_sources
 from lookalike.engine.query_vectors import QueryEncoder
 from lookalike.engine.read_queries import search_read
@@ -29,13 +30,13 @@ from lookalike.engine.writer import Writer, thumbnail_key
 from lookalike.ranking.rrf import ReciprocalRankFusion
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
+    from lookalike.domain.arrays import FloatMatrix
     from lookalike.domain.hits import SearchResult
-    from lookalike.domain.images import ImageRecord
-    from lookalike.domain.queries import Query
+    from lookalike.domain.images import ImageFacts, ImageRecord
+    from lookalike.domain.queries import ImagePart, Query
     from lookalike.engine.adding import AddOutcome
-    from lookalike.engine.copies import CopyPair
     from lookalike.engine.frames import DecodeAnswer, DecodeJob
     from lookalike.engine.ingest import IngestTools
     from lookalike.engine.reports import IngestReport, OnProgress
@@ -62,6 +63,7 @@ class Engine:
         self._pool: DecodePool | None = None
         self._is_closed = False
         self._pool_lock = threading.Lock()
+        self._hashes = HashFollower(parts.reader.catalog, parts.hashes) if parts.hashes else None
         self._lease = WriterLease(self._open_writer, idle_s=parts.writer_idle_s)
         self._follower = Follower(parts.reader)
         self._encoder = QueryEncoder(
@@ -78,6 +80,13 @@ class Engine:
             index_id=parts.index_id,
             threads=parts.search_threads,
         )
+        self._copies = Copies(
+            CopyTools(
+                stores=parts.reader, hashes=self._hashes, strictness=parts.copies,
+                resolve=self.resolve, writing=self.writing, examined=self._examined,
+                clock=parts.clock,
+            )
+        )  # fmt: skip
         self._follower.catch_up()
         self._mend()
 
@@ -117,6 +126,12 @@ class Engine:
     def stores(self) -> Stores:
         """The stores that are read; nothing is written to them."""
         return self._stores
+
+    @property
+    def copies(self) -> Copies:
+        """Copies of this index: found, listed, regrouped and decided on."""
+        self._follower.catch_up()
+        return self._copies
 
     def catch_up(self) -> None:
         """Bring the stores that are read up to everything acknowledged so far."""
@@ -188,12 +203,6 @@ class Engine:
     def original(self, image: ImageId) -> tuple[bytes, str]:
         """Return the bytes of the image's own file and their media type, if it is at hand."""
         return read_original(self._stores, self.record(image), self._limits().max_bytes)
-
-    def copies(self, reference: str | None = None, *, strictness: str) -> Sequence[CopyPair]:
-        """Return likely copies of one image, or every pair of the index."""
-        self._follower.catch_up()
-        search = CopySearch(self._stores, strictness)
-        return search.of(self.resolve(reference)) if reference else search.all()
 
     def suggest(self, prefix: str, *, limit: int = 8) -> Sequence[str]:
         """Return words of the index that begin with `prefix`, the most frequent first."""
@@ -297,7 +306,7 @@ class Engine:
             images=state.images,
             sources=state.sources,
             regions=len(self._stores.regions),
-            copy_groups=0,
+            copy_groups=self._stores.copies.counts()[0],
             removed=state.removed,
             failures=self._stores.catalog.failure_counts(),
             spaces=[space_json(self._stores.space, vectors, self._parts.encoder)],
@@ -354,11 +363,28 @@ class Engine:
         encoder = self._parts.encoder
         models = {"vector": encoder.bundle.fingerprint} if encoder is not None else {}
         try:
-            return Writer(stores, models=models, clock=self._parts.clock, on_close=release)
+            placer = make_placer(stores, self._hashes, self._parts.copies)
+            return Writer(
+                stores, models=models, clock=self._parts.clock,
+                on_close=lambda: self._end_writing(release), placer=placer,
+            )  # fmt: skip
         except BaseException:
             stores.close()
             release()
             raise
+
+    def _end_writing(self, release: Callable[[], None]) -> None:
+        """Keep the hashes while the lock is held, and give it back."""
+        try:
+            if self._hashes is not None:
+                self._hashes.save()
+        finally:
+            release()
+
+    def _examined(self, part: ImagePart) -> tuple[ImageFacts, FloatMatrix | None, bytes]:
+        """Return the facts, the vector and a thumbnail of a picture of a query."""
+        nothing = IngestOptions(is_without_objects=True, is_without_words=True)
+        return self._encoder.examined(part, examine_plan(self._parts, nothing))
 
     def _decoders(self) -> DecodePool:
         with self._pool_lock:

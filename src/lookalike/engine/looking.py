@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -116,7 +116,10 @@ class Looker:
         with stages.stage("detect", items=len(wanting)):
             answers = self.detector.detect([_given(views[at].canvas) for at in wanting])
         for at, objects in zip(wanting, answers, strict=True):
-            found[at] = tuple(objects)
+            # As the catalog keeps them, so that the same objects are telling ever after.
+            found[at] = tuple(
+                replace(one, score=round(one.score, 4), box=_rounded(one.box)) for one in objects
+            )
         return found
 
     def _regions(
@@ -166,6 +169,11 @@ class Looker:
         except OcrError:
             stages.add("ocr failed", 0.0, items=1)
             return None
+
+
+def _rounded(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    x, y, width, height = (round(value, 4) for value in box)
+    return (x, y, width, height)
 
 
 def _wants_vector(view: View) -> bool:

@@ -11,10 +11,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lookalike.engine.decode_pool import DecodePool
+    from lookalike.engine.hash_follower import HashFile
     from lookalike.engine.ingest import IngestOptions, IngestTools
     from lookalike.engine.stores import Stores
     from lookalike.engine.writer import IndexWriter
     from lookalike.imaging.decode import DecodeLimits
+    from lookalike.imaging.examine import ExaminePlan
     from lookalike.ports.detector import Detector
     from lookalike.ports.encoder import Encoder
     from lookalike.ports.ingest_log import IngestLog
@@ -30,7 +32,8 @@ class EngineParts:
     `open_writer` waits at most so many seconds for the index's lock, and opens it for writing;
     where `writer` is given instead, there is no lock and every call shares it. `log` takes
     pictures for workers. `detector` and `ocr` are None where nothing looks for objects or words;
-    `is_keeping_place` keeps where pictures were taken.
+    `is_keeping_place` keeps where pictures were taken. `copies` is how strictly new images are
+    placed among their copies (`off` for not at all), `hashes` where their hashes are kept.
     `limits` of None are the usual ones: a search by words loads nothing that decodes pictures.
     """
 
@@ -53,6 +56,8 @@ class EngineParts:
     detector: Detector | None = None
     ocr: Ocr | None = None
     is_keeping_place: bool = False
+    hashes: HashFile | None = None
+    copies: str = "off"
     clock: Callable[[], float] = time.time
 
 
@@ -61,18 +66,27 @@ def ingest_tools(
 ) -> IngestTools:
     """Return what a run works with; its options may leave models out."""
     from lookalike.engine.ingest import IngestTools
-    from lookalike.engine.looking import CANVAS_SIDE, Looker
+    from lookalike.engine.looking import Looker
+
+    detector = None if options.is_without_objects else parts.detector
+    ocr = None if options.is_without_words else parts.ocr
+    looker = Looker(parts.encoder, detector, ocr)
+    plan = examine_plan(parts, options)
+    return IngestTools(writer, looker, pool, plan, parts.fetcher, parts.clock)
+
+
+def examine_plan(parts: EngineParts, options: IngestOptions) -> ExaminePlan:
+    """Return what is made of every picture, for the models that look at it."""
+    from lookalike.engine.looking import CANVAS_SIDE
     from lookalike.imaging.decode import DecodeLimits
     from lookalike.imaging.examine import ExaminePlan
 
     detector = None if options.is_without_objects else parts.detector
     ocr = None if options.is_without_words else parts.ocr
-    plan = ExaminePlan(
+    return ExaminePlan(
         preprocess=parts.encoder.preprocess if parts.encoder is not None else None,
         limits=parts.limits or DecodeLimits(),
         is_keeping_place=parts.is_keeping_place,
         canvas_side=max(detector.side, CANVAS_SIDE) if detector is not None else None,
         page_side=ocr.side if ocr is not None else None,
     )
-    looker = Looker(parts.encoder, detector, ocr)
-    return IngestTools(writer, looker, pool, plan, parts.fetcher, parts.clock)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from lookalike.domain.arrays import FloatMatrix, Pixels
+    from lookalike.domain.images import ImageFacts
     from lookalike.domain.queries import ImagePart, Query
     from lookalike.engine.frames import DecodeAnswer
     from lookalike.engine.stores import Stores
+    from lookalike.imaging.examine import ExaminePlan
     from lookalike.ports.encoder import Encoder
     from lookalike.ports.source import Fetcher
 
@@ -105,6 +107,20 @@ class QueryEncoder:
             return None
         kind = "image" if any(part.weight > 0 for part in query.images) else "text"
         return QueryVector(mixed / norm, kind)
+
+    def examined(
+        self, part: ImagePart, plan: ExaminePlan
+    ) -> tuple[ImageFacts, FloatMatrix | None, bytes]:
+        """Return the facts, the vector and a thumbnail of a picture that is not stored."""
+        answer = self._decode(replace(self._job(part), plan=plan))
+        if answer.error is not None:
+            raise _named(answer.error, part)
+        examined = answer.examined
+        if examined is None:
+            raise ValueError("a decode answer holds neither picture nor error")
+        pixels = examined.pixels
+        vector = self._images.submit(pixels).result() if pixels is not None else None
+        return examined.facts, vector, examined.thumbnail
 
     def close(self) -> None:
         """End the batchers."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from lookalike.domain.arrays import Pixels, RowArray
+    from lookalike.domain.arrays import BoolMask, Pixels, RowArray
     from lookalike.domain.hits import Selection
     from lookalike.domain.images import ImageRecord
     from lookalike.domain.queries import Query
@@ -39,6 +39,10 @@ if TYPE_CHECKING:
     from lookalike.ports.ranker import Ranker
 
 MOST_HITS: Final = 1000
+LEAST_COLLAPSED: Final = 100
+COLLAPSED_PAGES: Final = 4
+"""How deep copies are looked for in a ranking: so many hits, or so many pages."""
+
 BACKGROUND_SIZE: Final = 512
 BACKGROUND_GROWTH: Final = 1.5
 """The background sample is drawn anew when the index has grown by this factor."""
@@ -163,10 +167,31 @@ class Searcher:
         with watch.stage("rank"):
             scores = self._ranker.score(gathered.features)
             order = np.lexsort((gathered.rows, -scores)) if len(scores) else np.empty(0, np.int64)
+        if query.is_collapsed and len(order):
+            with watch.stage("collapse"):
+                order = order[self._kept(gathered.rows[order], query.k, degraded)]
         ranked = RankedCursor(gathered.rows[order], scores[order], 0, len(order))
         features = {name: values[order] for name, values in gathered.features.items()}
         page = self._cut(ranked, features, gathered.vector, query.k, owner)
         return replace(page, regions=gathered.regions)
+
+    def _kept(self, rows: RowArray, k: int, degraded: list[str]) -> BoolMask:
+        """Tell which of ranked `(n,)` rows to keep: of each group of copies the first alone.
+
+        Looks as deep as some pages reach: each look-up costs a cluster a question.
+        """
+        kept = np.ones(len(rows), dtype=np.bool_)
+        depth = min(len(rows), max(LEAST_COLLAPSED, COLLAPSED_PAGES * k))
+        try:
+            groups = self._stores.copies.groups_of(rows[:depth])
+        except StoreError as error:  # the hits stand beside their copies then
+            degraded.append(f"copies: {error.code}: {error.message}")
+            return kept
+        grouped = np.flatnonzero(groups >= 0)
+        _, first = np.unique(groups[grouped], return_index=True)
+        kept[grouped] = False
+        kept[grouped[first]] = True
+        return kept
 
     def _cut(
         self,
@@ -219,6 +244,7 @@ class Searcher:
         except StoreError as error:  # the hits stand without their explanation
             degraded.append(f"explanation: {error.code}: {error.message}")
             why = [()] * len(page.rows)
+        extra = self._copies_under(records, degraded)
         hits: list[Hit] = []
         for at, record in enumerate(records):
             if record is None:
@@ -234,11 +260,26 @@ class Searcher:
                         if np.isfinite(values[at])
                     },
                     why=why[at],
-                    copies=max(0, sum(not source.is_vanished for source in record.sources) - 1),
+                    copies=copies_of(record) + extra.get(record.row, 0),
                     objects=_matched(query, page, at, record),
                 )
             )
         return hits
+
+    def _copies_under(
+        self, records: Sequence[ImageRecord | None], degraded: list[str]
+    ) -> Mapping[int, int]:
+        """Return how many other images are the same picture as each record."""
+        known = [one for one in records if one is not None]
+        group_of = {one.row: one.copy_group for one in known if one.copy_group is not None}
+        if not group_of:
+            return {}
+        try:
+            members = self._stores.copies.members(sorted(set(group_of.values())))
+        except StoreError as error:
+            degraded.append(f"copies: {error.code}: {error.message}")
+            return {}
+        return {row: max(0, len(members.get(group, ())) - 1) for row, group in group_of.items()}
 
     def _why(self, query: Query, page: _Page) -> Sequence[tuple[str, ...]]:
         """Return the matched terms of each row; none where words were not asked or not found."""
@@ -296,6 +337,11 @@ class Searcher:
             "excluded": list(query.match.excluded),
             **self._ranker.explain(),
         }
+
+
+def copies_of(record: ImageRecord) -> int:
+    """Return at how many other places the very file was seen."""
+    return max(0, sum(not source.is_vanished for source in record.sources) - 1)
 
 
 def _matched(query: Query, page: _Page, at: int, record: ImageRecord) -> tuple[MatchedObject, ...]:

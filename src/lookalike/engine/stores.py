@@ -81,6 +81,16 @@ def replay(
         reached = changes[-1].seq
 
 
+def put_rows(catalog: Catalog, *, after: int) -> set[int]:
+    """Return the rows that the log names after a seq and that are there still."""
+    rows: set[int] = set()
+    while changes := catalog.changes(after=after, limit=REPLAY_CHUNK):
+        for change in changes:
+            (rows.add if change.op == "put" else rows.discard)(int(change.row))
+        after = changes[-1].seq
+    return rows
+
+
 def replay_texts(stores: Stores) -> int:
     """Bring the text index up to the catalog, without committing it; return the seq reached."""
     return replay(

@@ -16,7 +16,7 @@ import numpy as np
 from lookalike.domain.images import ImageId, ImageRecord, Row
 from lookalike.engine.looking import Seen
 from lookalike.engine.originals import original_key
-from lookalike.engine.stores import Stores, replay, replay_texts
+from lookalike.engine.stores import Stores, put_rows, replay, replay_texts
 from lookalike.ports.catalog import Batch, Failure, NewImage, Reading
 from lookalike.ports.regions import ImageRegions
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from lookalike.domain.arrays import FloatMatrix
     from lookalike.domain.filter_terms import FilterTerms
     from lookalike.domain.images import ImageFacts, Source
+    from lookalike.engine.copy_placing import CopyPlacer
 
 TEXT_COMMIT_S: Final = 0.5
 """A text commit waits at most so long behind the catalog's."""
@@ -135,9 +136,15 @@ class Writer:
         models: dict[str, str],
         clock: Callable[[], float],
         on_close: Callable[[], None],
+        placer: CopyPlacer | None = None,
     ) -> None:
-        """Take over the stores and bring the derived ones up to the catalog."""
+        """Take over the stores and bring the derived ones up to the catalog.
+
+        Without a `placer` no image is placed among its copies.
+        """
         self._stores = stores
+        self._placer = placer
+        self._placed_rows = -1
         self._models = models
         self._clock = clock
         self._on_close = on_close
@@ -181,6 +188,7 @@ class Writer:
         stores.vectors.refresh(total)
         stores.regions.refresh(stores.regions.length)
         stores.filters.refresh(total)
+        self._place()
         self._derive(is_text_due=self._clock() - self._text_committed >= TEXT_COMMIT_S)
         if self._sealing is None or self._sealing.done():
             self._end_sealing()
@@ -197,6 +205,7 @@ class Writer:
 
     def flush(self) -> None:
         """Make everything acknowledged searchable by words too."""
+        self._place()
         self._derive(is_text_due=True)
 
     def optimize(self) -> None:
@@ -261,6 +270,22 @@ class Writer:
                 ]
             )
         stores.regions.flush()
+
+    def _place(self) -> None:
+        """Place what was added since among its copies; a first time, all that the log names."""
+        if self._placer is None:
+            return
+        catalog, ledger = self._stores.catalog, self._stores.copies
+        state = catalog.state()
+        if ledger.seq >= state.seq:
+            self._placed_rows = state.rows
+            return
+        if self._placed_rows >= 0:
+            rows = list(range(self._placed_rows, state.rows))
+        else:
+            rows = sorted(put_rows(catalog, after=ledger.seq))
+        self._placer.place(rows, seq=state.seq)
+        self._placed_rows = state.rows
 
     def _seal(self) -> bool:
         return self._stores.vectors.maybe_seal() | self._stores.regions.maybe_seal()

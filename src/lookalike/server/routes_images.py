@@ -36,7 +36,10 @@ from lookalike.server.schemas import (
 )
 
 if TYPE_CHECKING:
-    from lookalike.engine.copies import CopyPair
+    from collections.abc import Sequence
+
+    from lookalike.engine.copies import FoundCopy
+    from lookalike.engine.engine import Engine
 
 router = APIRouter(prefix="/v1/images", tags=["images"])
 
@@ -196,13 +199,13 @@ async def get_copies(
 ) -> Response:
     """Return likely copies of an image, the surest first, each with its evidence."""
     began = time.perf_counter()
-    pairs = await context.call(context.engine.copies, id, strictness=strictness)
-    pairs = pairs[: context.settings.max_k]
+    found = await context.call(_find_copies, context.engine, id, strictness)
+    found = found[: context.settings.max_k]
     return JSONResponse(
         {
             "query": id,
-            "hits": [_copy_json(pair, id) for pair in pairs],
-            "total": len(pairs),
+            "hits": [copy_hit_json(one) for one in found],
+            "total": len(found),
             "degraded": [],
             "timings_ms": {"total": round((time.perf_counter() - began) * 1000, 3)},
             "next": None,
@@ -264,13 +267,20 @@ def _site_of(url: str) -> str:
     return host.lower().removeprefix("www.").rstrip(".")
 
 
-def _copy_json(pair: CopyPair, reference: str) -> dict[str, Any]:
-    """Return the other image of a pair as a hit, with what was measured."""
-    other = pair.second if pair.first.id.startswith(reference.lower()) else pair.first
-    parts = {"cosine": pair.cosine, "phash_distance": float(pair.hash_distance)}
+def _find_copies(engine: Engine, reference: str, strictness: str) -> Sequence[FoundCopy]:
+    return engine.copies.of(reference, strictness=strictness)
+
+
+def copy_hit_json(one: FoundCopy) -> dict[str, Any]:
+    """Return a copy as a hit, with what was measured and why it is one."""
+    parts = {} if one.cosine is None else {"cosine": one.cosine}
+    if one.hash_distance is not None:
+        parts["phash_distance"] = float(one.hash_distance)
     evidence = {
-        "reason": pair.reason,
-        "phash_distance": pair.hash_distance,
-        "cosine": round(pair.cosine, 6),
+        "reason": one.reason,
+        "score": round(one.score, 4),
+        "phash_distance": one.hash_distance,
+        "cosine": None if one.cosine is None else round(one.cosine, 6),
     }
-    return hit_json(Hit(other, pair.cosine, 1.0, parts, (pair.reason,))) | {"copy_of": evidence}
+    hit = Hit(one.record, one.score, one.score, parts, (one.reason,))
+    return hit_json(hit) | {"copy_of": evidence}

@@ -11,6 +11,7 @@ from lookalike.adapters.bundle_files import load_bundle, load_encoder_bundle, pa
 from lookalike.adapters.encoder_onnx import OnnxEncoder
 from lookalike.domain.errors import BackendMissingError, EncoderMismatchError, UsageError
 from lookalike.engine.cluster_writer import ClusterWriter
+from lookalike.engine.copies import make_placer
 from lookalike.engine.engine import Engine
 from lookalike.engine.parts import EngineParts
 from lookalike.engine.stores import Stores
@@ -94,12 +95,15 @@ def assemble_cluster(
             index_id=manifest.id,
             reader=stores,
             open_writer=None,
-            writer=ClusterWriter(stores, models=models),
+            writer=ClusterWriter(
+                stores, models=models, placer=make_placer(stores, None, config.features.copies)
+            ),
             log=backends.log() if "log" in config.backends else None,
             encoder=encoder,
             detector=make_detector(config.features, threads=settings.threads),
             ocr=make_ocr(config.features, threads=settings.threads),
             is_keeping_place=config.features.place,
+            copies=config.features.copies,
             fetcher=make_fetcher(settings),
             bytes_used=lambda: stores.vectors.stats().bytes,
             limits=decode_limits(settings),

@@ -17,6 +17,7 @@ from lookalike.adapters.catalog_sqlite import SqliteCatalog
 from lookalike.adapters.encoder_onnx import OnnxEncoder
 from lookalike.adapters.fetch_http import FetchPolicy, GuardedFetcher
 from lookalike.adapters.filters_columns import ColumnsFilterIndex
+from lookalike.adapters.hashes_kept import KeptHashes
 from lookalike.adapters.lock_file import WriterLock
 from lookalike.adapters.regions_faiss import FaissRegionIndex
 from lookalike.adapters.text_tantivy import TantivyTextIndex
@@ -118,6 +119,8 @@ def assemble(
             detector=make_detector(manifest.features, threads=settings.threads),
             ocr=make_ocr(manifest.features, threads=settings.threads),
             is_keeping_place=manifest.features.place,
+            hashes=KeptHashes(root / "hashes" / "phash.bin", threads=settings.threads),
+            copies=manifest.features.copies,
             open_writer=opener.open_writer,
             encoder=encoder,
             fetcher=make_fetcher(settings),

@@ -1,0 +1,10 @@
+"""The photographs that the repository carries."""
+
+from pathlib import Path
+
+_FOLDER = Path(__file__).parents[1] / "samples" / "images"
+
+
+def sample(name):
+    """Return the bytes of a sample photograph."""
+    return (_FOLDER / name).read_bytes()
