@@ -41,7 +41,7 @@ def files():
     return {
         "original": sample(ORIGINAL),
         "small": encoded(small, quality=60),
-        "grey": encoded(ImageOps.grayscale(whole), quality=85),
+        "grey": encoded(ImageOps.grayscale(whole), quality=40),
         "mirrored": encoded(ImageOps.mirror(whole), quality=40),
         "other": sample(OTHER),
     }

@@ -64,7 +64,8 @@ def test_every_candidate_has_both_features(engine):
     assert len(result.hits) == 30
     for hit in result.hits:
         assert np.isfinite([hit.parts["bm25"], hit.parts["cosine"]]).all()
-        is_blue = hit.record.location.rsplit("/", 1)[-1].startswith("blue")
+        is_named = hit.record.location.rsplit("/", 1)[-1].startswith("blue")
+        is_blue = is_named or "blue" in hit.record.facts.color_tags
         assert (hit.parts["bm25"] > 0) == is_blue
 
 

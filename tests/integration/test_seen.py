@@ -139,6 +139,7 @@ def test_read_words_come_first_and_the_others_behind(filled):
 
 
 def test_a_picture_finds_objects_inside_others(filled):
+    filled.catch_up()
     assert len(filled.stores.regions) == COUNT * (1 + 2 + 2 + 1)
     red = next(hit for hit in asked(filled, "has:cat").hits)
     query = Query(images=(ImagePart("id", red.record.id),), k=3)
@@ -164,6 +165,7 @@ def test_looking_again_replaces_what_was_seen(filled, tmp_path):
 
 
 def test_a_removed_image_takes_its_objects_along(filled):
+    filled.catch_up()
     before = len(filled.stores.regions)
     hit = asked(filled, "has:car").hits[0]
     query = Query(images=(ImagePart("id", hit.record.id),), k=1)

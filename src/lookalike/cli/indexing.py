@@ -62,6 +62,15 @@ def index(
             rich_help_panel=FEATURES,
         ),
     ] = None,
+    copies: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LEVEL",
+            help="Of a new index: how copies are judged: strict, balanced, lenient or off.",
+            show_default=False,
+            rich_help_panel=FEATURES,
+        ),
+    ] = None,
     keep_place: Annotated[
         bool,
         typer.Option(
@@ -96,7 +105,7 @@ def index(
     sources = open_sources(source, index_folder(index))
     features = asked_features(
         has_objects=not no_objects, ocr="off" if no_ocr else ocr, languages=language,
-        has_place=keep_place,
+        has_place=keep_place, copies=copies,
     )  # fmt: skip
     options = OpenOptions(
         encoder=encoder, dim=ready_dim(sources), is_creating=True, features=features

@@ -37,7 +37,7 @@ from lookalike.ports.catalog import Batch
 from lookalike.ports.regions import ImageRegions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence, Set
 
     from lookalike.domain.arrays import FloatMatrix
     from lookalike.domain.images import ImageId, ImageRecord, Source
@@ -100,7 +100,8 @@ class ClusterWriter:
         vectors = {one.facts.id: one.vector for one in batch.images}
         seen = {one.facts.id: one.seen for one in batch.images}
         seen |= {facts.id: one for facts, one in batch.readings if "objects" in one.models}
-        derived = self.derive(touched, vectors=vectors, seen=seen)
+        fresh = vectors.keys() - {facts.id for facts, _ in batch.readings}
+        derived = self.derive(touched, vectors=vectors, seen=seen, fresh=fresh)
         if self._placer is not None and batch.images:
             self._placer.place([hashed_row(one.facts.id) for one in batch.images])
         finished = [(image, source) for image, source in sources if image not in derived.lost]
@@ -113,11 +114,12 @@ class ClusterWriter:
         *,
         vectors: Mapping[ImageId, FloatMatrix] | None = None,
         seen: Mapping[ImageId, Seen] | None = None,
+        fresh: Set[ImageId] = frozenset(),
     ) -> Derived:
         """Bring vectors, regions and words of some images to what the catalog says of them.
 
         `vectors` and what was `seen` are at hand already; those of other images are read from the
-        blobs where the index lacks them.
+        blobs where the index lacks them. `fresh` images were never seen before.
         """
         stores, wanted = self._stores, list(dict.fromkeys(images))
         if not wanted:
@@ -131,7 +133,7 @@ class ClusterWriter:
             elif record.id == image:
                 records.append(record)
         added, lost = self._derive_vectors(records, vectors or {})
-        self._derive_regions(records, seen or {}, set(vectors or {}))
+        self._derive_regions(records, seen or {}, fresh)
         had_text = stores.texts.has(np.asarray([one.row for one in records], dtype=np.int64))
         stores.texts.add([replace(document_of(one), terms=terms_of(one)) for one in records])
         if gone:
@@ -220,7 +222,7 @@ class ClusterWriter:
         return len(fresh), lost
 
     def _derive_regions(
-        self, records: Sequence[ImageRecord], seen: Mapping[ImageId, Seen], fresh: set[ImageId]
+        self, records: Sequence[ImageRecord], seen: Mapping[ImageId, Seen], fresh: Set[ImageId]
     ) -> None:
         """Put the regions at hand; put what is missing of others from the blobs, and their terms.
 

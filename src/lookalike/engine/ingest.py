@@ -216,7 +216,8 @@ class IngestRun:
             ],
             readings=[
                 (_facts(judged), one)
-                for judged, one in zip(pending.readings, seen[fresh:], strict=True)
+                for at, (judged, one) in enumerate(zip(looked_at, seen, strict=True))
+                if at >= fresh or _facts(judged).id in self._rewritten
             ],
             merged=tuple(pending.merged),
             failures=tuple(pending.failures),

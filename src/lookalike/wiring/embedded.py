@@ -119,7 +119,7 @@ def assemble(
             detector=make_detector(manifest.features, threads=settings.threads),
             ocr=make_ocr(manifest.features, threads=settings.threads),
             is_keeping_place=manifest.features.place,
-            hashes=KeptHashes(root / "hashes" / "phash.bin", threads=settings.threads),
+            hashes=KeptHashes(root / "hashes" / "phash.bin"),
             copies=manifest.features.copies,
             open_writer=opener.open_writer,
             encoder=encoder,
@@ -219,6 +219,7 @@ def _check_features(root: Path, manifest: Manifest, asked: Features | None) -> N
         asked.ocr not in {usual.ocr, "off", has.ocr}
         or asked.languages not in {usual.languages, has.languages}
         or (asked.place and not has.place)
+        or asked.copies not in {usual.copies, has.copies}
     )
     if is_other:
         raise UsageError(
