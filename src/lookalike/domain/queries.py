@@ -56,6 +56,7 @@ class Query:
 
     `reading` shows the conditions that plain words were read as (`dog ≥ 2`, `no person`), for the
     answer to say so; they stand in `filter`. `is_collapsed` shows one of each group of copies.
+    `is_of_objects` finds by the objects in pictures alone, the nearest first.
     """
 
     source: str = ""
@@ -69,6 +70,7 @@ class Query:
     deadline_ms: float = 2000.0
     reading: tuple[str, ...] = field(default=(), compare=False)
     is_collapsed: bool = True
+    is_of_objects: bool = False
 
     @property
     def is_empty(self) -> bool:

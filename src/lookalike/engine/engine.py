@@ -19,7 +19,7 @@ from lookalike.engine.hash_follower import HashFollower
 from lookalike.engine.ingest import IngestOptions, IngestRun
 from lookalike.engine.lease import WriterLease
 from lookalike.engine.originals import read_original
-from lookalike.engine.parts import EngineParts, examine_plan, ingest_tools
+from lookalike.engine.parts import EngineParts, examine_plan, ingest_tools, query_looker
 from lookalike.engine.publishing import publish_pictures, publish_sources
 from lookalike.engine.query_vectors import QueryEncoder
 from lookalike.engine.read_queries import search_read
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from lookalike.engine.adding import AddOutcome
     from lookalike.engine.frames import DecodeAnswer, DecodeJob
     from lookalike.engine.ingest import IngestTools
+    from lookalike.engine.looking import Seen
     from lookalike.engine.reports import IngestReport, OnProgress
     from lookalike.engine.writer import IndexWriter
     from lookalike.imaging.decode import DecodeLimits
@@ -67,19 +68,14 @@ class Engine:
         self._lease = WriterLease(self._open_writer, idle_s=parts.writer_idle_s)
         self._follower = Follower(parts.reader)
         self._encoder = QueryEncoder(
-            parts.encoder,
-            decode=self._decode,
-            fetcher=parts.fetcher,
+            parts.encoder, decode=self._decode, fetcher=parts.fetcher,
             original=lambda image: self.original(image)[0],
             max_bytes=lambda: self._limits().max_bytes,
-        )
+        )  # fmt: skip
         self._searcher = Searcher(
-            self._stores,
-            self._encoder,
-            parts.ranker or ReciprocalRankFusion(),
-            index_id=parts.index_id,
-            threads=parts.search_threads,
-        )
+            self._stores, self._encoder, parts.ranker or ReciprocalRankFusion(),
+            index_id=parts.index_id, threads=parts.search_threads,
+        )  # fmt: skip
         self._copies = Copies(
             CopyTools(
                 stores=parts.reader, hashes=self._hashes, strictness=parts.copies,
@@ -148,6 +144,10 @@ class Engine:
         if query.reading:
             return search_read(query, self._searcher.search)
         return self._searcher.search(query)
+
+    def look(self, part: ImagePart) -> Seen:
+        """Return the objects and words in a picture of a query, as far as the index has models."""
+        return self._encoder.seen(part, *query_looker(self._parts))
 
     def preload(self) -> None:
         """Load side by side what one search by words needs, so that it waits for less."""
@@ -265,8 +265,7 @@ class Engine:
     def remove_site(self, site: str, *, is_blocked: bool = False) -> int:
         """Remove every image seen on a site or on a sub-domain of it."""
         with self.writing() as writer:
-            ids = writer.stores.catalog.ids_of_site(site)
-            return writer.remove(ids, is_blocked=is_blocked)
+            return writer.remove(writer.stores.catalog.ids_of_site(site), is_blocked=is_blocked)
 
     def optimize(self) -> None:
         """Seal, merge and tune everything in the foreground."""
@@ -299,8 +298,7 @@ class Engine:
         self._follower.catch_up()
         state = self._stores.catalog.state()
         vectors = self._stores.vectors.stats()
-        log = self._parts.log
-        waiting = log.lag() if log else 0
+        waiting = self._parts.log.lag() if self._parts.log else 0
         return Status(
             location=self._parts.location,
             images=state.images,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lookalike.engine.decode_pool import DecodePool
     from lookalike.engine.hash_follower import HashFile
     from lookalike.engine.ingest import IngestOptions, IngestTools
+    from lookalike.engine.looking import Looker
     from lookalike.engine.stores import Stores
     from lookalike.engine.writer import IndexWriter
     from lookalike.imaging.decode import DecodeLimits
@@ -73,6 +74,14 @@ def ingest_tools(
     looker = Looker(parts.encoder, detector, ocr)
     plan = examine_plan(parts, options)
     return IngestTools(writer, looker, pool, plan, parts.fetcher, parts.clock)
+
+
+def query_looker(parts: EngineParts) -> tuple[ExaminePlan, Looker]:
+    """Return how a picture of a query is decoded and looked at for objects and words."""
+    from lookalike.engine.ingest import IngestOptions
+    from lookalike.engine.looking import Looker
+
+    return examine_plan(parts, IngestOptions()), Looker(None, parts.detector, parts.ocr)
 
 
 def examine_plan(parts: EngineParts, options: IngestOptions) -> ExaminePlan:

@@ -18,6 +18,8 @@ from lookalike.domain.errors import (
 from lookalike.domain.images import ImageId
 from lookalike.engine.batcher import MicroBatcher, VectorCache
 from lookalike.engine.frames import DecodeJob
+from lookalike.engine.looking import View
+from lookalike.telemetry.stages import StageTimer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from lookalike.domain.images import ImageFacts
     from lookalike.domain.queries import ImagePart, Query
     from lookalike.engine.frames import DecodeAnswer
+    from lookalike.engine.looking import Looker, Seen
     from lookalike.engine.stores import Stores
     from lookalike.imaging.examine import ExaminePlan
     from lookalike.ports.encoder import Encoder
@@ -121,6 +124,17 @@ class QueryEncoder:
         pixels = examined.pixels
         vector = self._images.submit(pixels).result() if pixels is not None else None
         return examined.facts, vector, examined.thumbnail
+
+    def seen(self, part: ImagePart, plan: ExaminePlan, looker: Looker) -> Seen:
+        """Return what models see in a picture that is not stored; its region is left aside."""
+        answer = self._decode(replace(self._job(replace(part, region=None)), plan=plan))
+        if answer.error is not None:
+            raise _named(answer.error, part)
+        examined = answer.examined
+        if examined is None:
+            raise ValueError("a decode answer holds neither picture nor error")
+        view = View(canvas=examined.canvas, page=examined.page, is_gated=plan.page_side is not None)
+        return looker.look([view], StageTimer())[0]
 
     def close(self) -> None:
         """End the batchers."""

@@ -165,7 +165,13 @@ class Searcher:
         if query.texts and not self._encoder.has_text:
             degraded.append("vector: this index's encoder knows no words")
         with watch.stage("rank"):
-            scores = self._ranker.score(gathered.features)
+            if query.is_of_objects:
+                gathered.keep_near_objects()
+            scores = (
+                gathered.features["region"]
+                if query.is_of_objects
+                else self._ranker.score(gathered.features)
+            )
             order = np.lexsort((gathered.rows, -scores)) if len(scores) else np.empty(0, np.int64)
         if query.is_collapsed and len(order):
             with watch.stage("collapse"):
@@ -320,7 +326,7 @@ class Searcher:
         texts = [f"{part.text}:{part.weight}" for part in query.texts]
         return fingerprint(
             self._index_id, self._stores.space, repr(query.match), repr(_stable(query)),
-            *texts, "|", *images,
+            "objects" if query.is_of_objects else "", *texts, "|", *images,
         )  # fmt: skip
 
     def _explain(
