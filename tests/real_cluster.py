@@ -47,7 +47,7 @@ def write_config(folder, *, encoder=None, text_server="elasticsearch", **tables)
     }
     lines = [f'name = "{name}"', *([f'encoder = "{encoder}"'] if encoder else [])]
     if encoder is None:  # nothing is to be seen in the toy encoder's pictures
-        lines += ["[features]", "objects = false", 'ocr = "off"']
+        lines += ["[features]", "objects = false", 'ocr = "off"', 'copies = "off"']
     for port, table in usual.items():
         lines += [f"[{port}]", table, tables.get(port, "")]
     path = folder / "lookalike.toml"

@@ -102,8 +102,9 @@ class ClusterWriter:
         seen |= {facts.id: one for facts, one in batch.readings if "objects" in one.models}
         fresh = vectors.keys() - {facts.id for facts, _ in batch.readings}
         derived = self.derive(touched, vectors=vectors, seen=seen, fresh=fresh)
-        if self._placer is not None and batch.images:
-            self._placer.place([hashed_row(one.facts.id) for one in batch.images])
+        if self._placer is not None:  # what comes from another index brings its groups along
+            placed = [hashed_row(one.facts.id) for one in batch.images if one.models is None]
+            self._placer.place(placed)
         finished = [(image, source) for image, source in sources if image not in derived.lost]
         if finished:
             self._stores.catalog.commit(Batch(sources=finished))
