@@ -16,27 +16,31 @@ if TYPE_CHECKING:
     from lookalike.domain.bundle import Preprocess
     from lookalike.domain.queries import Region
 
-MARGIN: Final = 0.1
-"""Of a box's width and height, added on each side."""
+MARGIN: Final = 0.05
+"""Of a box's width and height, added on each side (eval/objects/crops.py)."""
 
 
 def crop_boxes(
-    picture: Pixels, boxes: Sequence[Region], preprocess: Preprocess, *, margin: float = MARGIN
+    picture: Pixels,
+    boxes: Sequence[Region],
+    preprocess: Preprocess,
+    *,
+    margin: float = MARGIN,
+    is_squared: bool = True,
 ) -> Pixels:
     """Return `(n, size, size, 3)` uint8: each box with a margin, resized as the tower wants it.
 
-    Boxes are x, y, width, height in fractions of the `(height, width, 3)` picture. Where the
-    resizing would cut a centre square out, the shorter side of the box is widened first as far
-    as the picture goes, so that the ends of a long object stay in.
+    Boxes are x, y, width, height in fractions of the `(height, width, 3)` picture. The shorter
+    side is widened first as far as the picture goes (`is_squared`), so that a long object is not
+    squashed, and keeps its ends where the resizing cuts a centre square out.
 
     Raises:
         ValueError: a box has no area, or lies outside the picture.
     """
     image = Image.fromarray(np.ascontiguousarray(picture))
-    is_cutting = preprocess.resize == "shortest_edge_center_crop"
     crops = np.empty((len(boxes), preprocess.size, preprocess.size, 3), np.uint8)
     for at, box in enumerate(boxes):
-        corners = _corners(box, image.size, margin, is_squared=is_cutting)
+        corners = _corners(box, image.size, margin, is_squared=is_squared)
         crops[at] = to_model_pixels(image.crop(corners), preprocess)
     return crops
 

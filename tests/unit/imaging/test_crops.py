@@ -17,7 +17,7 @@ parts = st.floats(0, 1)
 def test_a_crop_is_what_the_box_holds():
     picture = np.zeros((40, 80, 3), np.uint8)
     picture[10:20, 20:60] = (200, 100, 50)
-    crop = crop_boxes(picture, [(0.25, 0.25, 0.5, 0.25)], SQUASH, margin=0)
+    crop = crop_boxes(picture, [(0.25, 0.25, 0.5, 0.25)], SQUASH, margin=0, is_squared=False)
     assert crop.shape == (1, 8, 8, 3)
     assert (crop == (200, 100, 50)).all()
 
@@ -35,8 +35,17 @@ def test_crops_come_in_the_order_given():
     picture = np.zeros((10, 30, 3), np.uint8)
     picture[:, :10], picture[:, 10:20], picture[:, 20:] = 10, 20, 30
     boxes = [(2 / 3, 0, 1 / 3, 1), (0, 0, 1 / 3, 1), (1 / 3, 0, 1 / 3, 1)]
-    crops = crop_boxes(picture, boxes, SQUASH, margin=0)
+    crops = crop_boxes(picture, boxes, SQUASH, margin=0, is_squared=False)
     assert [int(crop.mean()) for crop in crops] == [30, 10, 20]
+
+
+def test_the_shorter_side_is_widened_about_its_middle():
+    picture = np.zeros((80, 80, 3), np.uint8)
+    picture[20:60, 20:60] = 255
+    tall = crop_boxes(picture, [(0.4, 0.25, 0.2, 0.5)], SQUASH, margin=0)[0]
+    assert (tall == 255).all()
+    wide = crop_boxes(picture, [(0.0, 0.4, 1.0, 0.2)], SQUASH, margin=0)[0]
+    np.testing.assert_array_equal(wide, crop_boxes(picture, [(0, 0, 1, 1)], SQUASH)[0])
 
 
 def test_a_centre_crop_keeps_the_ends_of_a_long_object():
