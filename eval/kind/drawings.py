@@ -225,6 +225,38 @@ LINEART: tuple[Callable[[random.Random], Image.Image], ...] = (
 )  # fmt: skip
 
 
+def pencil(photograph: Image.Image) -> Image.Image:
+    """Redraw a photograph with a pencil: its grey divided by its blurred grey."""
+    grey = photograph.convert("L")
+    soft = np.asarray(grey.filter(ImageFilter.GaussianBlur(6)), dtype=np.float32)
+    ratio = np.asarray(grey, dtype=np.float32) / np.maximum(soft, 8)
+    return Image.fromarray(np.clip(ratio * 245, 0, 255).astype(np.uint8)).convert("RGB")
+
+
+def engraving(photograph: Image.Image) -> Image.Image:
+    """Redraw a photograph as an engraver does: waving lines, the wider the darker."""
+    grey = np.asarray(photograph.convert("L").resize((480, 480)), dtype=np.float32) / 255
+    y, x = np.mgrid[0:480, 0:480]
+    wave = (np.sin((y + 4 * np.sin(x / 23)) * 2 * math.pi / 7) + 1) / 2
+    ink = np.where(wave > grey * 1.15, 30.0, 248.0)
+    page = Image.fromarray(ink.astype(np.uint8)).filter(ImageFilter.GaussianBlur(0.7))
+    return page.convert("RGB")
+
+
+def edges(photograph: Image.Image) -> Image.Image:
+    """Redraw a photograph by its outlines: a thresholded difference of two blurs."""
+    grey = photograph.convert("L").resize((320, 320), Image.Resampling.BICUBIC)
+    near = np.asarray(grey.filter(ImageFilter.GaussianBlur(1.0)), dtype=np.float32)
+    far = np.asarray(grey.filter(ImageFilter.GaussianBlur(1.8)), dtype=np.float32)
+    tone = 255 * (1 + np.tanh(np.minimum(near - 0.98 * far - 4, 0) / 3))
+    return Image.fromarray(np.clip(tone, 0, 255).astype(np.uint8)).convert("RGB")
+
+
+REDRAWN: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "pencil": pencil, "engraving": engraving, "edges": edges,
+}  # fmt: skip
+
+
 def as_jpeg(image: Image.Image, quality: int) -> Image.Image:
     """Return the picture as JPEG gives it back."""
     buffer = io.BytesIO()

@@ -1,8 +1,9 @@
 """Tell photographs from clipart and line art by cheap features of the pixels.
 
-A linear model over a dozen measurements, each with a plain meaning, so that a decision
-can be explained by the measurements that spoke for it. Its weights were fitted by
-eval/kind/, which also reports how well it does.
+A linear model over some measurements, each with a plain meaning, so that a decision
+can be explained by the measurements that spoke for it. A painting is called a photograph (its
+tones are continuous); a drawing or an etching, and a page of text, line art. Its weights were
+fitted by eval/kind/, which also reports how well it does.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ FEATURES: Final = (
     "colours",
     "top_colour",
     "top_colours",
+    "coloured_ink",
+    "hue_spread",
+    "frame_white",
 )
 """The names of the measurements, in the order of the weights' columns."""
 
@@ -73,18 +77,18 @@ def classify(image: Image.Image) -> Kind:
 
 
 def inputs(features: FloatArray) -> FloatArray:
-    """Return the measurements and their square roots, in which small amounts count, `(..., 28)`."""
+    """Return the measurements and their square roots, in which small amounts count, `(..., 34)`."""
     return np.concatenate((features, np.sqrt(features)), axis=-1)
 
 
 @lru_cache(maxsize=1)
 def _model() -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Return means, scales `(28,)`, weights `(3, 28)` and bias `(3,)`."""
+    """Return means, scales `(34,)`, weights `(3, 34)` and bias `(3,)`."""
     return np.array(MEANS), np.array(SCALES), np.array(WEIGHTS), np.array(BIAS)
 
 
 def measure(image: Image.Image) -> FloatArray:
-    """Return the measurements named by `FEATURES`, each roughly in [0, 1], `(14,)`."""
+    """Return the measurements named by `FEATURES`, each roughly in [0, 1], `(17,)`."""
     return np.concatenate((_neighbour_features(image), _colour_features(image)))
 
 
@@ -129,6 +133,7 @@ def _colour_features(image: Image.Image) -> FloatArray:
     low = np.minimum(np.minimum(red, green), blue)
     spread = high - low
     total = len(flat)
+    frame = _frame(low.reshape(side[1], side[0]))
     codes = ((red >> 4).astype(np.int16) << 8) | (green & 0xF0) | (blue >> 4)
     counts = np.bincount(codes, minlength=_CELLS)
     filled = np.sort(counts[counts > 0])[::-1]
@@ -142,5 +147,18 @@ def _colour_features(image: Image.Image) -> FloatArray:
             np.log2(len(filled)) / 12,
             filled[0] / total,
             filled[:6].sum() / total,
+            np.count_nonzero((low < 240) & (spread > 48)) / max(np.count_nonzero(low < 240), 1),
+            min((_spread(red, green) + _spread(green, blue)) / 128, 1.0),
+            np.count_nonzero(frame > 245) / len(frame),
         )
     )
+
+
+def _frame(grid: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the outermost samples of a grid; the corners count twice."""
+    return np.concatenate((grid[0], grid[-1], grid[:, 0], grid[:, -1]))
+
+
+def _spread(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
+    """Return the standard deviation of the difference of two channels."""
+    return float((one.astype(np.int16) - other).std())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont
 
 from lookalike.domain.images import KINDS
 from lookalike.imaging.kind import FEATURES, classify, measure
@@ -48,6 +48,22 @@ def test_plain_cases() -> None:
     assert classify(clipart()).name == "clipart"
     assert classify(text()).name == "lineart"
     assert classify(text().filter(ImageFilter.GaussianBlur(0.6))).name == "lineart"
+
+
+def test_outlines_with_a_little_colour_are_clipart_and_without_it_line_art() -> None:
+    icon = Image.new("RGB", (256, 256), (255, 255, 255))
+    draw = ImageDraw.Draw(icon)
+    draw.ellipse((50, 50, 206, 206), outline=(0, 0, 0), width=6)
+    draw.line((128, 60, 128, 196), fill=(0, 0, 0), width=6)
+    assert classify(icon).name == "lineart"
+    draw.ellipse((90, 90, 166, 166), fill=(240, 60, 40), outline=(0, 0, 0), width=6)
+    assert classify(icon).name == "clipart"
+
+
+@pytest.mark.parametrize("contrast", [1.0, 0.6, 0.4])
+def test_a_photograph_in_fog_stays_one(contrast: float) -> None:
+    grey = ImageEnhance.Contrast(photograph().convert("L")).enhance(contrast)
+    assert classify(grey.convert("RGB")).name == "photo"
 
 
 def test_a_decision_explains_itself() -> None:
