@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from starlette.testclient import TestClient
 
@@ -13,10 +13,11 @@ from lookalike.domain.errors import FetchError
 from lookalike.server.app import create_app
 from lookalike.server.options import ServerSettings
 from lookalike.settings import Settings
-from lookalike.settings.features import NO_FEATURES
+from lookalike.settings.features import NO_FEATURES, Features
 from lookalike.wiring.embedded import OpenOptions, assemble
 from lookalike.wiring.manifest import Manifest, SpaceEntry, read_manifest, write_manifest
 from tests.toy import DIM, ToyEncoder, fill_folder
+from tests.toy_seeing import ToyDetector, ToyOcr
 
 
 @dataclass
@@ -42,15 +43,21 @@ class Served:
 
 
 @contextmanager
-def open_toy(root, *, count=30):
-    """Open an index of toy pictures; `count` 0 leaves it empty."""
+def open_toy(root, *, count=30, is_seeing=False):
+    """Open an index of toy pictures; `count` 0 leaves it empty.
+
+    One that `is_seeing` finds toy objects, reads toy words and places copies.
+    """
     index = root / "index"
     index.mkdir(parents=True)
-    write_manifest(index, Manifest(SpaceEntry("toy", DIM), NO_FEATURES))
+    features = Features(objects=False, ocr="off") if is_seeing else NO_FEATURES
+    write_manifest(index, Manifest(SpaceEntry("toy", DIM), features))
     with assemble(
         index, read_manifest(index), ToyEncoder(),
         options=OpenOptions(), settings=Settings(decoders=1, threads=1),
     ) as engine:  # fmt: skip
+        if is_seeing:
+            engine._parts = replace(engine._parts, detector=ToyDetector(), ocr=ToyOcr())
         if count:
             fill_folder(root / "pictures", count)
             engine.index([FolderSource(root / "pictures")])

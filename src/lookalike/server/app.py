@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.middleware.cors import CORSMiddleware
 
-from lookalike.server import routes_images, routes_search, routes_service
+from lookalike.server import routes_copies, routes_images, routes_search, routes_service
 from lookalike.server.access_log import AccessLog
 from lookalike.server.context import Context
 from lookalike.server.errors import install_error_handlers
@@ -48,7 +48,7 @@ def create_app(
         redirect_slashes=False,
     )
     app.state.context = Context(engine, fetcher, settings, metrics)
-    for routes in (routes_search, routes_images, routes_service):
+    for routes in (routes_search, routes_images, routes_copies, routes_service):
         app.include_router(routes.router)
     install_page(app)
     install_error_handlers(app)

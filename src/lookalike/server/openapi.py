@@ -7,7 +7,13 @@ from typing import Any, Final, cast
 from pydantic import BaseModel
 
 from lookalike.server.queries import FILTER_NAMES
-from lookalike.server.schemas import ErrorEnvelope, ImageFields, SearchRequest, UrlRequest
+from lookalike.server.schemas import (
+    ErrorEnvelope,
+    IdsRequest,
+    ImageFields,
+    SearchRequest,
+    UrlRequest,
+)
 
 API_VERSION: Final = "1.0"
 
@@ -21,6 +27,7 @@ the `next` of an answer with the same query. An API key goes into `X-API-Key` or
 TAGS: Final[list[dict[str, Any]]] = [
     {"name": "search", "description": "Find images by words, by picture, or by both."},
     {"name": "images", "description": "Add, read and remove images."},
+    {"name": "copies", "description": "Decide which images are the same picture."},
     {"name": "service", "description": "How the index and the server are."},
 ]
 
@@ -91,6 +98,7 @@ def _form(properties: dict[str, Any]) -> dict[str, Any]:
 
 
 JSON_SEARCH: Final = _body({"application/json": {"schema": _inlined(SearchRequest)}})
+JSON_IDS: Final = _body({"application/json": {"schema": _inlined(IdsRequest)}})
 JSON_URL: Final = _body(_URL)
 FORM_OR_URL: Final = _body({**_form({}), **_URL})
 ADD: Final = _body(

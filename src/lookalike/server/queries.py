@@ -14,9 +14,11 @@ from fastapi import Query as Parameter
 from lookalike.domain.errors import QueryError, UnknownNameError, suggest_names
 from lookalike.domain.queries import ImagePart, Query, TextPart
 from lookalike.domain.query_filters import ALIASES, OPTION_NAMES, filters_from_options
+from lookalike.domain.query_format import words_instead
 from lookalike.domain.query_language import parse_query
 from lookalike.server.bodies import checked, decode_base64
 from lookalike.server.errors import BadBodyError
+from lookalike.server.showing import Show
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,11 +53,13 @@ _READ: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Paging:
-    """Which part of an answer is wanted, and whether it is explained."""
+    """Which part of an answer is wanted, whether explained, and what of it is shown."""
 
     k: int
     cursor: str | None
     is_explained: bool
+    show: Show = "all"
+    is_collapsed: bool = True
 
 
 def paging(
@@ -64,9 +68,17 @@ def paging(
         str | None, Parameter(max_length=65_536, description="`next` of the page before.")
     ] = None,
     explain: Annotated[bool, Parameter(description="Show parts, choices and times.")] = False,
+    show: Annotated[
+        Show,
+        Parameter(
+            description="all, copies of the picture, similar ones without its copies, what is "
+            "found through objects, or pictures in which the words can be read."
+        ),
+    ] = "all",
+    collapse: Annotated[bool, Parameter(description="Show one of each group of copies.")] = True,
 ) -> Paging:
     """Read the page parameters of a request."""
-    return Paging(k, cursor, explain)
+    return Paging(k, cursor, explain, show, collapse)
 
 
 def read_region(text: str | None) -> Region | None:
@@ -125,6 +137,8 @@ def build_query(
             hint="ask for the next page with the answer's `next` as cursor",
         )
     query = parse_query(text) if text.strip() else Query()
+    if query.reading and page.show == "text":  # what is meant is the words themselves
+        query = parse_query(words_instead(text))
     if texts:
         query = _with_texts(query, texts)
     query = replace(
@@ -134,6 +148,7 @@ def build_query(
         k=page.k,
         cursor=page.cursor,
         is_explained=page.is_explained,
+        is_collapsed=page.is_collapsed,
         deadline_ms=settings.deadline_ms,
     )
     if len(query.texts) + len(query.images) > settings.max_parts:
@@ -149,7 +164,7 @@ def query_of_body(context: Context, body: SearchRequest) -> Query:
         context,
         body.q,
         options=body.filter,
-        page=Paging(body.k, body.cursor, body.explain),
+        page=Paging(body.k, body.cursor, body.explain, body.show, body.collapse),
         images=[_image_part(context, image) for image in body.images],
         texts=[TextPart(text.text, text.weight) for text in body.texts],
     )

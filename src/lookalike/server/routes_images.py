@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Depends, Path, Request
@@ -12,23 +12,24 @@ from fastapi import Query as Parameter
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 
 from lookalike.domain import reasons
-from lookalike.domain.answers import hit_json, record_json
+from lookalike.domain.answers import record_json
 from lookalike.domain.errors import ImageError, NotFoundError
 from lookalike.domain.filters import parse_date
-from lookalike.domain.hits import Hit
 from lookalike.domain.images import ImageId, Source, image_id, is_image_id
 from lookalike.domain.licences import normalise_licence
 from lookalike.domain.queries import ImagePart
 from lookalike.ports.source import SourceItem
 from lookalike.server.bodies import JSON, media_type, parse_form, read_json, read_upload
 from lookalike.server.context import Shared
+from lookalike.server.copy_answers import copy_hit_json, groups_json
 from lookalike.server.errors import BadBodyError
 from lookalike.server.media import EXTENSIONS, safe_type_of
 from lookalike.server.openapi import ADD, FILTER_PARAMETERS, errors
 from lookalike.server.queries import Paging, build_query, paging, read_filters, read_region
-from lookalike.server.routes_search import answer
+from lookalike.server.routes_search import PAGE_NAMES, answer
 from lookalike.server.schemas import (
     AddAnswer,
+    CopyGroupsAnswer,
     ImageFields,
     RecordAnswer,
     RemoveAnswer,
@@ -176,12 +177,12 @@ async def get_similar(
     text: Annotated[str, Parameter(description="Words beside the picture.")] = "",
 ) -> Response:
     """Search by an image of the index, or by a region of it."""
-    options = read_filters(request, others=frozenset({"k", "cursor", "explain", "region", "text"}))
+    options = read_filters(request, others=PAGE_NAMES | {"region", "text"})
     images = [ImagePart("id", reference=id, region=read_region(region))]
     query = await context.call(
         build_query, context, text, options=options, page=page, images=images
     )
-    return await answer(context, query)
+    return await answer(context, query, page.show)
 
 
 @router.get(
@@ -212,6 +213,18 @@ async def get_copies(
             "query_id": "",
         }
     )
+
+
+@router.get(
+    "/{id}/group",
+    response_model=CopyGroupsAnswer,
+    responses=errors(404),
+    summary="The copy group of an image",
+)
+async def get_group(id: Reference, context: Shared) -> Response:
+    """Return the group that an image stands in, with why each is in it; none where it has none."""
+    groups = await context.call(groups_json, context.engine, [id])
+    return JSONResponse({"groups": groups})
 
 
 @router.delete(
@@ -269,18 +282,3 @@ def _site_of(url: str) -> str:
 
 def _find_copies(engine: Engine, reference: str, strictness: str) -> Sequence[FoundCopy]:
     return engine.copies.of(reference, strictness=strictness)
-
-
-def copy_hit_json(one: FoundCopy) -> dict[str, Any]:
-    """Return a copy as a hit, with what was measured and why it is one."""
-    parts = {} if one.cosine is None else {"cosine": one.cosine}
-    if one.hash_distance is not None:
-        parts["phash_distance"] = float(one.hash_distance)
-    evidence = {
-        "reason": one.reason,
-        "score": round(one.score, 4),
-        "phash_distance": one.hash_distance,
-        "cosine": None if one.cosine is None else round(one.cosine, 6),
-    }
-    hit = Hit(one.record, one.score, one.score, parts, (one.reason,))
-    return hit_json(hit) | {"copy_of": evidence}

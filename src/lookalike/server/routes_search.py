@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from fastapi import APIRouter, Depends, Request
 from fastapi import Query as Parameter
 from fastapi.responses import JSONResponse, Response
 
-from lookalike.domain.answers import result_json
-from lookalike.domain.images import image_id
 from lookalike.server.bodies import JSON, media_type, read_json, read_upload
 from lookalike.server.context import Context, Shared
 from lookalike.server.errors import UnsupportedBodyError
@@ -27,17 +25,14 @@ from lookalike.server.queries import (
     read_region,
 )
 from lookalike.server.schemas import SearchAnswer, SearchRequest, SuggestAnswer, UrlRequest
+from lookalike.server.showing import Show, answer_of
 
 if TYPE_CHECKING:
-    from lookalike.domain.hits import SearchResult
     from lookalike.domain.queries import Query
 
 router = APIRouter(prefix="/v1", tags=["search"])
 
-COPY_COSINE: Final = 0.97
-"""A whole picture this near to the asked one is held for a copy (the balanced rule's bound)."""
-
-_PAGING: Final = frozenset({"k", "cursor", "explain"})
+PAGE_NAMES: Final = frozenset({"k", "cursor", "explain", "show", "collapse"})
 Page = Annotated[Paging, Depends(paging)]
 
 
@@ -55,9 +50,9 @@ async def search_words(
     q: Annotated[str, Parameter(description="The query language.", examples=["dog beach"])] = "",
 ) -> Response:
     """Search by words, filters, and `img:` with the id of an image."""
-    options = read_filters(request, others=_PAGING | {"q"})
+    options = read_filters(request, others=PAGE_NAMES | {"q"})
     query = await context.call(build_query, context, q, options=options, page=page)
-    return await answer(context, query)
+    return await answer(context, query, page.show)
 
 
 @router.post(
@@ -72,7 +67,7 @@ async def search_parts(request: Request, context: Shared) -> Response:
     read_filters(request, others=frozenset())
     body = await read_json(request, SearchRequest, context.settings)
     query = await context.call(query_of_body, context, body)
-    return await answer(context, query)
+    return await answer(context, query, body.show)
 
 
 @router.post(
@@ -92,7 +87,7 @@ async def search_image(
     text: Annotated[str, Parameter(description="Words beside the picture.")] = "",
 ) -> Response:
     """Search by one picture, or a region of it, with words and filters beside it."""
-    options = read_filters(request, others=_PAGING | {"region", "text"})
+    options = read_filters(request, others=PAGE_NAMES | {"region", "text"})
     box = read_region(region)
     if media_type(request) == JSON:
         wanted = await read_json(request, UrlRequest, context.settings)
@@ -103,7 +98,7 @@ async def search_image(
     query = await context.call(
         build_query, context, text, options=options, page=page, images=images
     )
-    return await answer(context, query)
+    return await answer(context, query, page.show)
 
 
 @router.post(
@@ -139,25 +134,11 @@ async def suggest(
     return JSONResponse({"suggestions": list(found)})
 
 
-async def answer(context: Context, query: Query) -> Response:
+async def answer(context: Context, query: Query, show: Show) -> Response:
     """Search in a thread, count it, and give the one JSON form."""
-    result = await context.call(context.engine.search, query)
-    result = result if result.query_id else replace(result, query_id=uuid.uuid4().hex)
-    context.metrics.observe_search(result)
-    return JSONResponse(_marked(result, query))
-
-
-def _marked(result: SearchResult, query: Query) -> dict[str, Any]:
-    """Return the answer with each hit marked that is the asked picture itself or near to it."""
-    body = result_json(result)
-    images = query.images
-    if len(images) != 1 or images[0].region or query.texts:
-        return body
-    own = image_id(images[0].data) if images[0].data else images[0].reference
-    for hit in body["hits"]:
-        cosine = hit["parts"].get("cosine", 0.0)
-        if hit["id"] == own:
-            hit["copy_of"] = {"reason": "the same file", "cosine": cosine}
-        elif cosine >= COPY_COSINE:
-            hit["copy_of"] = {"reason": "nearly the same picture", "cosine": cosine}
-    return body
+    most = context.settings.max_k
+    found = await context.call(answer_of, context.engine, query, show, most=most)
+    if not found.result.query_id:
+        found = replace(found, result=replace(found.result, query_id=uuid.uuid4().hex))
+    context.metrics.observe_search(found.result)
+    return JSONResponse(found.to_json())

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from lookalike.server.showing import Show
+
 Unit = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=-10, le=10)]
 
@@ -21,6 +23,7 @@ _HIT: dict[str, Any] = {
     "type": "photo",
     "title": "A dog runs along the beach",
     "labels": ["dog"],
+    "objects": [{"label": "dog", "score": 0.91, "box": [0.2, 0.3, 0.25, 0.4], "cosine": 0.31}],
     "licence": "cc-by-4.0",
     "copies": 0,
 }
@@ -91,6 +94,8 @@ class SearchRequest(Strict):
     k: int = Field(default=20, ge=1)
     cursor: str | None = None
     explain: bool = False
+    show: Show = Field(default="all", description="As the parameter of the same name.")
+    collapse: bool = Field(default=True, description="Show one of each group of copies.")
 
     model_config = ConfigDict(
         extra="forbid",
@@ -109,6 +114,17 @@ class UrlRequest(Strict):
     url: str = Field(min_length=1, max_length=4096, examples=["https://example.org/beach.jpg"])
 
 
+class IdsRequest(Strict):
+    """Images of the index."""
+
+    ids: list[Annotated[str, Field(min_length=1, max_length=64)]] = Field(
+        min_length=1,
+        max_length=100,
+        description="Ids, or unique beginnings of them.",
+        examples=[[_HIT["id"], "7b2d11c4"]],
+    )
+
+
 class ImageFields(Strict):
     """What is said of a picture that is added."""
 
@@ -120,6 +136,42 @@ class ImageFields(Strict):
     page_text: str = Field(default="", max_length=50_000)
     licence: str = Field(default="", max_length=500, description="An SPDX id, name or URL.")
     taken: str = Field(default="", max_length=40, examples=["2024-05-31"])
+
+
+Box = tuple[float, float, float, float]
+"""x, y, width, height as fractions of the upright picture."""
+
+
+class ObjectAnswer(BaseModel):
+    """One object detected in a picture."""
+
+    label: str = Field(examples=["dog"])
+    score: float = Field(description="How sure the detector is, in [0, 1].")
+    box: Box = Field(description="x, y, width, height as fractions of the upright picture.")
+
+
+class MatchedObjectAnswer(ObjectAnswer):
+    """One object that made an image a hit."""
+
+    cosine: float | None = Field(
+        default=None, description="How near it is to the query, where it was found so."
+    )
+
+
+class WordAnswer(BaseModel):
+    """One word read off a picture."""
+
+    text: str
+    score: float
+    box: Box
+    line: int = Field(description="Words of one line bear the same number.")
+
+
+class AskedAnswer(BaseModel):
+    """What is seen in the picture that is asked with."""
+
+    objects: list[ObjectAnswer]
+    words: list[WordAnswer]
 
 
 class HitAnswer(BaseModel):
@@ -137,8 +189,9 @@ class HitAnswer(BaseModel):
     type: str
     title: str
     labels: list[str]
+    objects: list[MatchedObjectAnswer] = Field(description="The objects that made it a hit.")
     licence: str
-    copies: int
+    copies: int = Field(description="Other places of the file, and copies that hang under it.")
     copy_of: CopyEvidence | None = Field(
         default=None, description="Why it is held for a copy of the asked picture."
     )
@@ -147,7 +200,8 @@ class HitAnswer(BaseModel):
 class CopyEvidence(BaseModel):
     """Why two images are held for the same picture."""
 
-    reason: str = Field(examples=["phash"])
+    reason: str = Field(examples=["same picture, cropped to 80 %"])
+    score: float | None = Field(default=None, description="How surely, in [0, 1].")
     phash_distance: int | None = Field(default=None, description="Bits that differ, of 64.")
     cosine: float | None = None
 
@@ -161,6 +215,20 @@ class SearchAnswer(BaseModel):
     degraded: list[str] = Field(description="Paths that failed or were late.")
     timings_ms: dict[str, float]
     next: str | None
+    reading: list[str] | None = Field(
+        default=None, description="What plain words were read as.", examples=[["dog ≥ 2"]]
+    )
+    reading_met: int | None = Field(
+        default=None, description="So many of the first hits meet the reading."
+    )
+    words_instead: str | None = Field(
+        default=None,
+        description="A query for the words alone.",
+        examples=['1:"two dogs"'],
+    )
+    asked: AskedAnswer | None = Field(
+        default=None, description="Of one picture, with `show=objects` or `text`."
+    )
     explanation: dict[str, Any] | None = None
     query_id: str
 
@@ -208,8 +276,42 @@ class RecordAnswer(BaseModel):
     format: str
     type: str
     colors: list[str]
+    objects: list[ObjectAnswer]
+    ocr_text: str
+    words: list[WordAnswer] = Field(description="Words read off it, in reading order.")
+    embedded_title: str
+    embedded_text: str
+    keywords: list[str]
+    creator: str
+    rights: str
+    place: tuple[float, float] | None = Field(description="Latitude and longitude, if kept.")
     licence: str
     sources: list[dict[str, Any]]
+    copy_group: int | None = Field(description="The same number for all copies of one picture.")
+
+
+class CopyMemberAnswer(BaseModel):
+    """An image of a copy group."""
+
+    record: RecordAnswer
+    copy_of: str | None = Field(description="The image it was found to be a copy of.")
+    reason: str = Field(examples=["same picture, cropped to 80 %"])
+    score: float
+
+
+class CopyGroupAnswer(BaseModel):
+    """One picture in several files; `canonical` is the one that stands for it, and comes first."""
+
+    canonical: str
+    members: list[CopyMemberAnswer]
+
+
+class CopyGroupsAnswer(BaseModel):
+    """Copy groups as they are now, and what was decided or taken back."""
+
+    groups: list[CopyGroupAnswer]
+    decided: str | None = Field(default=None, examples=["merge"])
+    undone: str | None = Field(default=None, examples=["split"])
 
 
 class SuggestAnswer(BaseModel):
