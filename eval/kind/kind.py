@@ -42,8 +42,8 @@ HERE = Path(__file__).parent
 WEIGHTS_FILE = HERE.parents[1] / "src/lookalike/imaging/kind_weights.py"
 SHRINK_TO = 260
 NOTE = (
-    "the weights saw none of the other sources; the form of the inputs was chosen with the "
-    "sources fitted on in view"
+    "the weights saw none of the other sources, but three measurements and the weighting of "
+    "sources were chosen with figures on them in view, so these are not blind"
 )
 LINE_NAMES = ("_bw", "outline", "lineart", "line_art", "coloring", "colouring", "sketch")
 FITTED_PHOTOS = {"flickr8k": 1600, "coco": 378}
