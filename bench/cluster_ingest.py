@@ -116,7 +116,18 @@ def _embedded(way: Way, pictures: Path, count: int, work: Path) -> dict[str, Any
 
     growth = Growth(committed, count)
     growth.start()
-    words = ("index", str(pictures), "--index", str(folder), "--encoder", "lite")
+    words = (
+        "index",
+        str(pictures),
+        "--index",
+        str(folder),
+        "--encoder",
+        "lite",
+        "--no-objects",
+        "--no-ocr",
+        "--copies",
+        "off",
+    )
     ran = places.command(*words, **way.environment)
     return _line(growth, ran.cpu_s, count, servers=False)
 

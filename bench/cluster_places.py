@@ -78,6 +78,7 @@ def new_place(folder: Path, **tables: str) -> Generator[Place]:
         "log": f'url = "{urls["kafka"]}/{name}"',
     }
     lines = [f'name = "{name}"', 'encoder = "lite"']
+    lines += ["[features]", "objects = false", 'ocr = "off"', 'copies = "off"']
     for port, table in usual.items():
         lines += [f"[{port}]", table, tables.get(port, "")]
     config = folder / f"{name}.toml"

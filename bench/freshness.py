@@ -32,6 +32,7 @@ from lookalike.domain.queries import ImagePart, Query
 from lookalike.domain.query_language import parse_query
 from lookalike.evaluation.reports import Table
 from lookalike.settings import Settings
+from lookalike.settings.features import NO_FEATURES
 from lookalike.wiring.embedded import OpenOptions, open_index
 
 MOST_S = 10.0
@@ -150,10 +151,12 @@ def bulk(work: Path, count: int) -> list[dict[str, Any]]:
     )
     for path in sorted(folder.iterdir()):
         path.rename(path.with_name(f"finch{path.stem}.jpg"))
-    with open_index(index, OpenOptions(encoder="lite", is_creating=True)) as engine:
+    with open_index(
+        index, OpenOptions(encoder="lite", is_creating=True, features=NO_FEATURES)
+    ) as engine:
         engine.search(parse_query("warm", k=1))
     process = subprocess.Popen(
-        [sys.executable, "-m", "lookalike", "index", str(folder), "-i", str(index), "--json"],
+        [sys.executable, "-m", "lookalike", "index", str(folder), "-i", str(index), "--no-objects", "--no-ocr", "--json"],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     by_words: list[float] = []

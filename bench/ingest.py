@@ -27,6 +27,7 @@ from lookalike.adapters.source_folder import FolderSource
 from lookalike.engine.reports import IngestProgress
 from lookalike.evaluation.reports import Table
 from lookalike.settings import Settings
+from lookalike.settings.features import NO_FEATURES
 from lookalike.wiring.embedded import OpenOptions, open_index
 
 BATCH = 64
@@ -69,7 +70,9 @@ def whole(folder: Path, threads: int, decoders: int) -> dict[str, Any]:
     settings = Settings(threads=threads, decoders=decoders)
     with tempfile.TemporaryDirectory() as work:
         target = Path(work) / "bench.index"
-        with open_index(target, OpenOptions(encoder="lite", is_creating=True), settings) as engine:
+        with open_index(
+            target, OpenOptions(encoder="lite", is_creating=True, features=NO_FEATURES), settings
+        ) as engine:
             side = engine.encoder.preprocess.size  # the model is loaded before the clock runs
             engine.encoder.encode_images(np.zeros((1, side, side, 3), np.uint8))
             watcher = Watcher()

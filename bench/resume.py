@@ -24,6 +24,9 @@ from lookalike.wiring.embedded import open_index
 from lookalike.wiring.sources import open_sources
 
 HERE = Path(__file__).resolve().parent
+PLAIN = ("--no-objects", "--no-ocr", "--copies", "off")
+"""What is looked for takes most of a run's time, and is measured by features.py."""
+
 COMMAND = [sys.executable, "-m", "lookalike"]
 
 
@@ -65,7 +68,7 @@ def run(folder: Path, index: Path, kills: int) -> list[tuple[str, str, float, in
     for number in range(kills + 1):
         began = time.monotonic()
         child = subprocess.Popen(
-            [*COMMAND, "index", str(folder), "--index", str(index), "--json"],
+            [*COMMAND, "index", str(folder), "--index", str(index), *PLAIN, "--json"],
             stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         goal = total * (number + 1) // (kills + 1) if number < kills else None

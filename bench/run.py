@@ -54,6 +54,8 @@ def programs(chosen: argparse.Namespace) -> dict[str, list[str]]:
         "text": ["--captions", str(captions)],
         "vectors": [],
         "ingest": [*photos, "--images", str(chosen.images)],
+        "features": photos,
+        "hashes": ["--sizes", "100000", "1000000"],
         "search": indexed,
         "cold_start": indexed,
         "freshness": [],
