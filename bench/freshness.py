@@ -156,7 +156,8 @@ def bulk(work: Path, count: int) -> list[dict[str, Any]]:
     ) as engine:
         engine.search(parse_query("warm", k=1))
     process = subprocess.Popen(
-        [sys.executable, "-m", "lookalike", "index", str(folder), "-i", str(index), "--no-objects", "--no-ocr", "--json"],
+        [sys.executable, "-m", "lookalike", "index", str(folder), "-i", str(index), "--no-objects",
+         "--no-ocr", "--json"],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     by_words: list[float] = []
