@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
@@ -15,52 +15,64 @@ from lookalike.cli.stopping import stopping
 
 if TYPE_CHECKING:
     from lookalike.wiring.crawling import CrawlReport
+    from lookalike.wiring.embedded import OpenOptions
+
+
+Depth: TypeAlias = Annotated[
+    int, typer.Option(min=0, max=100, help="Links to follow from the first pages.")
+]
+Most: TypeAlias = Annotated[int, typer.Option(min=1, help="Pages to ask for at the most.")]
+MostImages: TypeAlias = Annotated[int, typer.Option(min=0, help="Pictures to ask for at the most.")]
+Delay: TypeAlias = Annotated[
+    float, typer.Option(min=0.0, help="Least seconds between two requests to one host.")
+]
+SameSite: TypeAlias = Annotated[
+    bool, typer.Option("--same-site/--any-site", help="Stay with the sites of the first pages.")
+]
+Allow: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(metavar="HOST", help="A private host or network that may be asked."),
+]
+Contact: TypeAlias = Annotated[
+    str, typer.Option(help="Your address or page, for those who run the sites.")
+]
+State: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Where the crawl's state stands (default: the index)."),
+]
+Encoder: TypeAlias = Annotated[
+    str | None,
+    typer.Option(help="Bundle of a new index: a name or a folder.", show_default=False),
+]
+NoObjects: TypeAlias = Annotated[bool, typer.Option("--no-objects", help="Look for no objects.")]
+NoOcr: TypeAlias = Annotated[bool, typer.Option("--no-ocr", help="Read no text off pictures.")]
+Licence: TypeAlias = Annotated[
+    str, typer.Option(help="Licence to assume where a page states none.")
+]
+Enqueue: TypeAlias = Annotated[
+    bool, typer.Option("--enqueue", help="With a cluster: leave the work to its workers.")
+]
+Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 
 
 def crawl(
     url: Annotated[list[str], typer.Argument(help="Pages to begin at.")],
     index: opt.IndexDir = None,
     config: opt.Config = None,
-    depth: Annotated[
-        int, typer.Option(min=0, max=100, help="Links to follow from the first pages.")
-    ] = 2,
-    most: Annotated[int, typer.Option(min=1, help="Pages to ask for at the most.")] = 1_000,
-    most_images: Annotated[
-        int, typer.Option(min=0, help="Pictures to ask for at the most.")
-    ] = 10_000,
-    delay: Annotated[
-        float,
-        typer.Option(min=0.0, help="Least seconds between two requests to one host."),
-    ] = 1.0,
-    same_site: Annotated[
-        bool,
-        typer.Option("--same-site/--any-site", help="Stay with the sites of the first pages."),
-    ] = True,
-    allow: Annotated[
-        list[str] | None,
-        typer.Option(metavar="HOST", help="A private host or network that may be asked."),
-    ] = None,
-    contact: Annotated[
-        str, typer.Option(help="Your address or page, for those who run the sites.")
-    ] = "",
-    state: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Where the crawl's state stands (default: the index)."),
-    ] = None,
-    encoder: Annotated[
-        str | None,
-        typer.Option(help="Bundle of a new index: a name or a folder.", show_default=False),
-    ] = None,
-    no_objects: Annotated[bool, typer.Option("--no-objects", help="Look for no objects.")] = False,
-    no_ocr: Annotated[bool, typer.Option("--no-ocr", help="Read no text off pictures.")] = False,
-    licence: Annotated[
-        str, typer.Option(help="Licence to assume where a page states none.")
-    ] = "unknown",
-    enqueue: Annotated[
-        bool,
-        typer.Option("--enqueue", help="With a cluster: leave the work to its workers."),
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    depth: Depth = 2,
+    most: Most = 1_000,
+    most_images: MostImages = 10_000,
+    delay: Delay = 1.0,
+    same_site: SameSite = True,
+    allow: Allow = None,
+    contact: Contact = "",
+    state: State = None,
+    encoder: Encoder = None,
+    no_objects: NoObjects = False,
+    no_ocr: NoOcr = False,
+    licence: Licence = "unknown",
+    enqueue: Enqueue = False,
+    quiet: Quiet = False,
     is_json: opt.Json = False,
 ) -> None:
     """Crawl web pages and index their pictures; a stopped crawl goes on where it stopped.
@@ -72,47 +84,39 @@ def crawl(
     from lookalike.domain.pages_crawl import CrawlPlan, start_urls
     from lookalike.engine.ingest import IngestOptions
     from lookalike.settings import load_settings
-    from lookalike.settings.features import asked_features
     from lookalike.wiring.crawling import crawl_into, state_folder
-    from lookalike.wiring.embedded import OpenOptions
 
     settings = load_settings()
     plan = CrawlPlan(
-        starts=start_urls(url),
-        depth=depth,
-        most_pages=most,
-        most_images=most_images,
-        delay_s=delay,
-        is_same_site=same_site,
-        allow=(*settings.allow_hosts, *(allow or ())),
-        contact=contact,
-        is_opt_out_honoured=settings.is_opt_out_honoured,
-    )
+        starts=start_urls(url), depth=depth, most_pages=most, most_images=most_images,
+        delay_s=delay, is_same_site=same_site, allow=(*settings.allow_hosts, *(allow or ())),
+        contact=contact, is_opt_out_honoured=settings.is_opt_out_honoured,
+    )  # fmt: skip
     home = Path() if config_file(index, config) is not None else index_folder(index)
     place = (state or state_folder(home, plan)).expanduser().absolute()
-    features = asked_features(
-        has_objects=not no_objects, ocr="off" if no_ocr else None, languages=None, has_place=False
-    )
-    options = OpenOptions(encoder=encoder, is_creating=True, features=features)
     run = IngestOptions(
-        is_without_objects=no_objects,
-        is_without_words=no_ocr,
-        licence=normalise_licence(licence),
+        is_without_objects=no_objects, is_without_words=no_ocr, licence=normalise_licence(licence)
     )
+    on_progress = _show if not quiet and is_terminal() else None
+    options = _open_options(encoder, has_objects=not no_objects, has_ocr=not no_ocr)
     with open_engine(index, config, options) as engine, stopping() as stop:
-        report = crawl_into(
-            engine,
-            plan,
-            place,
-            replace(run, stop=stop),
-            is_enqueued=enqueue,
-            on_progress=_show if not quiet and is_terminal() else None,
-        )
-    if not quiet and is_terminal():
+        run = replace(run, stop=stop)
+        report = crawl_into(engine, plan, place, run, is_enqueued=enqueue, on_progress=on_progress)
+    if on_progress is not None:
         typer.echo("", err=True)
     _print_report(report, is_json=is_json)
     if not report.is_complete or not report.pages:
         raise typer.Exit(1)
+
+
+def _open_options(encoder: str | None, *, has_objects: bool, has_ocr: bool) -> OpenOptions:
+    from lookalike.settings.features import asked_features
+    from lookalike.wiring.embedded import OpenOptions
+
+    features = asked_features(
+        has_objects=has_objects, ocr=None if has_ocr else "off", languages=None, has_place=False
+    )
+    return OpenOptions(encoder=encoder, is_creating=True, features=features)
 
 
 def _show(report: CrawlReport) -> None:
