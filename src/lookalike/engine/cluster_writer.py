@@ -23,7 +23,7 @@ from lookalike.domain.filter_terms import terms_of
 from lookalike.domain.images import UNFINISHED, hashed_row
 from lookalike.domain.regions import region_numbers
 from lookalike.engine.documents import document_of
-from lookalike.engine.originals import original_key
+from lookalike.engine.originals import original_key, thumbnail_key
 from lookalike.engine.vector_blobs import (
     pack_regions,
     pack_vector,
@@ -32,7 +32,7 @@ from lookalike.engine.vector_blobs import (
     regions_key,
     vector_key,
 )
-from lookalike.engine.writer import reading, regions_of, thumbnail_key
+from lookalike.engine.writer import reading, regions_of
 from lookalike.ports.catalog import Batch
 from lookalike.ports.regions import ImageRegions
 

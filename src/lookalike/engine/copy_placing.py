@@ -25,7 +25,7 @@ from lookalike.domain.copy_groups import (
 from lookalike.domain.hits import NO_ROW
 from lookalike.domain.images import ImageFacts
 from lookalike.engine.copy_judge import CandidatePair, CopyJudge
-from lookalike.engine.writer import thumbnail_key
+from lookalike.engine.originals import thumbnail_key
 from lookalike.ports.copies import CopyMember
 
 if TYPE_CHECKING:

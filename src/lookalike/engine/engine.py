@@ -18,7 +18,7 @@ from lookalike.engine.following import Follower
 from lookalike.engine.hash_follower import HashFollower
 from lookalike.engine.ingest import IngestOptions, IngestRun
 from lookalike.engine.lease import WriterLease
-from lookalike.engine.originals import read_original
+from lookalike.engine.originals import read_original, thumbnail_key
 from lookalike.engine.parts import EngineParts, examine_plan, ingest_tools, query_looker
 from lookalike.engine.publishing import publish_pictures, publish_sources
 from lookalike.engine.query_vectors import QueryEncoder
@@ -26,7 +26,7 @@ from lookalike.engine.read_queries import search_read
 from lookalike.engine.reports import Status, space_json
 from lookalike.engine.search import Searcher
 from lookalike.engine.stores import Stores
-from lookalike.engine.writer import Writer, thumbnail_key
+from lookalike.engine.writer import Writer
 from lookalike.ranking.rrf import ReciprocalRankFusion
 
 if TYPE_CHECKING:

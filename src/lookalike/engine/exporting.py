@@ -20,10 +20,9 @@ from lookalike.domain.archives import UNIT_SLACK, ArchivedEncoder, ArchivedSpace
 from lookalike.domain.errors import StoreError
 from lookalike.engine.cluster_writer import UNFINISHED
 from lookalike.engine.export_copies import decisions_of, put_copies, read_regions
-from lookalike.engine.originals import original_key
+from lookalike.engine.originals import original_key, thumbnail_key
 from lookalike.engine.reports import IngestProgress
 from lookalike.engine.vector_blobs import vector_key
-from lookalike.engine.writer import thumbnail_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

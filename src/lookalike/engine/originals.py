@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from lookalike.engine.stores import Stores
 
 
+def thumbnail_key(image: ImageId) -> str:
+    """Return the blob key of an image's thumbnail."""
+    return f"thumbnails/{image[:2]}/{image}"
+
+
 def original_key(image: ImageId) -> str:
     """Return the blob key of a picture that was given to the index as bytes."""
     return f"originals/{image[:2]}/{image}"

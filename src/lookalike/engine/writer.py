@@ -15,7 +15,7 @@ import numpy as np
 
 from lookalike.domain.images import ImageId, ImageRecord, Row
 from lookalike.engine.looking import Seen
-from lookalike.engine.originals import original_key
+from lookalike.engine.originals import original_key, thumbnail_key
 from lookalike.engine.stores import Stores, put_rows, replay, replay_texts
 from lookalike.ports.catalog import Batch, Failure, NewImage, Reading
 from lookalike.ports.regions import ImageRegions
@@ -90,11 +90,6 @@ class WriteBatch:
         return any(
             (self.images, self.readings, self.merged, self.failures, self.vanished, self.forgotten)
         )
-
-
-def thumbnail_key(image: ImageId) -> str:
-    """Return the blob key of an image's thumbnail."""
-    return f"thumbnails/{image[:2]}/{image}"
 
 
 class IndexWriter(Protocol):

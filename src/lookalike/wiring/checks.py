@@ -13,7 +13,7 @@ from lookalike.adapters.bundle_files import load_bundle, packaged_names, verify
 from lookalike.domain.errors import LookalikeError
 from lookalike.domain.findings import Finding
 from lookalike.domain.queries import Query, TextPart
-from lookalike.engine.writer import thumbnail_key
+from lookalike.engine.originals import thumbnail_key
 from lookalike.settings import DEFAULT_BUNDLE
 from lookalike.wiring.embedded import is_index, open_index
 

@@ -14,9 +14,9 @@ from lookalike.domain.filters import parse_date
 from lookalike.domain.findings import Finding
 from lookalike.domain.queries import Query, TextPart
 from lookalike.engine.documents import document_of
+from lookalike.engine.originals import thumbnail_key
 from lookalike.engine.repair import repair
 from lookalike.engine.vector_blobs import vector_key
-from lookalike.engine.writer import thumbnail_key
 from lookalike.ports.text import TextDocument
 from lookalike.settings import load_settings
 from lookalike.settings.cluster import load_cluster
