@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
+from typer.models import OptionInfo
 
 from lookalike.cli import options as opt
 from lookalike.cli.opening import open_engine
@@ -20,49 +21,41 @@ if TYPE_CHECKING:
 
 DECISIONS = "Decisions"
 
+Pictures: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="An image's id, a picture file or a URL; without it, every group of the index.",
+        show_default=False,
+    ),
+]
+Level: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--copies", metavar="LEVEL", help="strict, balanced or lenient (the index's own).",
+        show_default=False,
+    ),
+]  # fmt: skip
+
+
+def _decision(name: str, help_text: str) -> OptionInfo:
+    return typer.Option(name, help=help_text, rich_help_panel=DECISIONS)
+
 
 def copies(
-    image: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help="An image's id, a picture file or a URL; without it, every group of the index.",
-            show_default=False,
-        ),
-    ] = None,
+    image: Pictures = None,
     index: opt.IndexDir = None,
     config: opt.Config = None,
-    strictness: Annotated[
-        str | None,
-        typer.Option(
-            "--copies",
-            metavar="LEVEL",
-            help="strict, balanced or lenient (the index's own).",
-            show_default=False,
-        ),
-    ] = None,
+    strictness: Level = None,
     listed: Annotated[
         bool, typer.Option("--list", help="List the groups as they stand, without judging anew.")
     ] = False,
-    merge: Annotated[
-        bool,
-        typer.Option("--merge", help="The images are one picture.", rich_help_panel=DECISIONS),
-    ] = False,
+    merge: Annotated[bool, _decision("--merge", "The images are one picture.")] = False,
     split: Annotated[
         bool,
-        typer.Option(
-            "--split",
-            help="The images are different; of one, that it is none of its group.",
-            rich_help_panel=DECISIONS,
-        ),
+        _decision("--split", "The images are different; one: none of its group."),
     ] = False,
-    keep: Annotated[
-        bool,
-        typer.Option("--keep", help="The image stands for its group.", rich_help_panel=DECISIONS),
-    ] = False,
-    undo: Annotated[
-        bool,
-        typer.Option("--undo", help="Take back the last decision.", rich_help_panel=DECISIONS),
-    ] = False,
+    keep: Annotated[bool, _decision("--keep", "The image stands for its group.")] = False,
+    undo: Annotated[bool, _decision("--undo", "Take back the last decision.")] = False,
     is_json: opt.Json = False,
 ) -> None:
     """Find copies of a picture, group the whole index anew, or decide.
@@ -74,21 +67,27 @@ def copies(
         raise UsageError("one decision at a time", hint="name --merge, --split, --keep or --undo")
     with open_engine(index, config) as engine:
         found = engine.copies
+        answer: dict[str, Any]
         if merge or split or keep or undo:
-            answer: dict[str, Any] = _decided(found, given, merge=merge, split=split, keep=keep)
+            answer = _decided(found, given, merge=merge, split=split, keep=keep)
         elif given:
             answer = _of(found, given, strictness)
         else:
-            if not listed:
-                with count_bar("judging", len(engine), is_shown=is_terminal()) as on_progress:
-                    found.regroup(strictness=strictness, on_progress=on_progress)
-            answer = {"groups": [_group_json(group) for group in found.groups()]}
+            answer = _groups(found, len(engine), None if listed else strictness, is_new=not listed)
     if is_json:
         print_json(answer)
     else:
         _print(answer)
     if not any(answer.values()):
         raise typer.Exit(1)
+
+
+def _groups(found: Copies, images: int, strictness: str | None, *, is_new: bool) -> dict[str, Any]:
+    """Return every group, judged anew where that is wanted."""
+    if is_new:
+        with count_bar("judging", images, is_shown=is_terminal()) as on_progress:
+            found.regroup(strictness=strictness, on_progress=on_progress)
+    return {"groups": [_group_json(group) for group in found.groups()]}
 
 
 def _decided(

@@ -19,66 +19,21 @@ if TYPE_CHECKING:
     from lookalike.engine.ingest import IngestOptions
     from lookalike.engine.reports import IngestReport
 
-FEATURES = "What is looked for"
-
 
 def index(
-    source: Annotated[
-        list[str],
-        typer.Argument(
-            help="Folders, globs, tables (CSV, JSONL, Parquet), tar shards, WARC files, saved "
-            "pages, files of URLs, URLs."
-        ),
-    ],
+    source: opt.Sources,
     index: opt.IndexDir = None,
     config: opt.Config = None,
-    encoder: Annotated[
-        str | None,
-        typer.Option(help="Bundle of a new index: a name or a folder.", show_default=False),
-    ] = None,
+    encoder: opt.NewEncoder = None,
     licence: Annotated[
         str, typer.Option(help="Licence to assume where a source states none.")
     ] = "unknown",
-    no_objects: Annotated[
-        bool, typer.Option("--no-objects", help="Look for no objects.", rich_help_panel=FEATURES)
-    ] = False,
-    no_ocr: Annotated[
-        bool, typer.Option("--no-ocr", help="Read no text off pictures.", rich_help_panel=FEATURES)
-    ] = False,
-    ocr: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ENGINE",
-            help="Of a new index: auto, rapidocr or tesseract.",
-            show_default=False,
-            rich_help_panel=FEATURES,
-        ),
-    ] = None,
-    language: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Of a new index: a language to read, such as en or de; again for more.",
-            show_default=False,
-            rich_help_panel=FEATURES,
-        ),
-    ] = None,
-    copies: Annotated[
-        str | None,
-        typer.Option(
-            metavar="LEVEL",
-            help="Of a new index: how copies are judged: strict, balanced, lenient or off.",
-            show_default=False,
-            rich_help_panel=FEATURES,
-        ),
-    ] = None,
-    keep_place: Annotated[
-        bool,
-        typer.Option(
-            "--keep-place",
-            help="Of a new index: keep where pictures were taken.",
-            rich_help_panel=FEATURES,
-        ),
-    ] = False,
+    no_objects: opt.NoObjects = False,
+    no_ocr: opt.NoOcr = False,
+    ocr: opt.OcrEngine = None,
+    language: opt.Languages = None,
+    copies: opt.NewStrictness = None,
+    keep_place: opt.KeepPlace = False,
     force: Annotated[bool, typer.Option("--force", help="Look at known pictures again.")] = False,
     prune: Annotated[
         bool, typer.Option("--prune", help="Forget sources that have vanished.")
@@ -107,9 +62,7 @@ def index(
         has_objects=not no_objects, ocr="off" if no_ocr else ocr, languages=language,
         has_place=keep_place, copies=copies,
     )  # fmt: skip
-    options = OpenOptions(
-        encoder=encoder, dim=ready_dim(sources), is_creating=True, features=features
-    )
+    options = OpenOptions(encoder, ready_dim(sources), is_creating=True, features=features)
     with open_engine(index, config, options) as engine, stopping() as stop:
         run = IngestOptions(
             is_forced=force,

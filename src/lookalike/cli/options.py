@@ -14,6 +14,7 @@ from lookalike.domain.queries import Region
 
 FILTERS = "Filters"
 OUTPUT = "Output"
+FEATURES = "What is looked for"
 
 IndexDir: TypeAlias = Annotated[
     Path | None,
@@ -55,6 +56,52 @@ Sheet: TypeAlias = Annotated[
     typer.Option(
         metavar="FILE", help="Write the hits as a contact sheet PNG.", show_default=False,
         rich_help_panel=OUTPUT,
+    ),
+]  # fmt: skip
+
+Sources: TypeAlias = Annotated[
+    list[str],
+    typer.Argument(
+        help="Folders, globs, tables (CSV, JSONL, Parquet), tar shards, WARC files, saved "
+        "pages, files of URLs, URLs."
+    ),
+]
+NewEncoder: TypeAlias = Annotated[
+    str | None,
+    typer.Option(help="Bundle of a new index: a name or a folder.", show_default=False),
+]
+NoObjects: TypeAlias = Annotated[
+    bool, typer.Option("--no-objects", help="Look for no objects.", rich_help_panel=FEATURES)
+]
+NoOcr: TypeAlias = Annotated[
+    bool, typer.Option("--no-ocr", help="Read no text off pictures.", rich_help_panel=FEATURES)
+]
+OcrEngine: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ENGINE", help="Of a new index: auto, rapidocr or tesseract.",
+        show_default=False, rich_help_panel=FEATURES,
+    ),
+]  # fmt: skip
+Languages: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Of a new index: a language to read, such as en or de; again for more.",
+        show_default=False, rich_help_panel=FEATURES,
+    ),
+]  # fmt: skip
+NewStrictness: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LEVEL", help="Of a new index: how copies are judged: strict, balanced, lenient"
+        " or off.", show_default=False, rich_help_panel=FEATURES,
+    ),
+]  # fmt: skip
+KeepPlace: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--keep-place", help="Of a new index: keep where pictures were taken.",
+        rich_help_panel=FEATURES,
     ),
 ]  # fmt: skip
 
