@@ -169,7 +169,8 @@ def _print(answer: dict[str, Any]) -> None:
 
 def _print_line(one: dict[str, Any], indent: str) -> None:
     record = one["record"]
-    source: dict[str, Any] = next(iter(record["sources"]), {})
+    sources: list[dict[str, Any]] = record["sources"]
+    source = sources[0] if sources else {}
     place = shown(str(source.get("path") or source.get("url") or ""))
     size = f"{record['width']}×{record['height']}"
     why = f"  {one['score']:.2f} {shown(one['reason'])}" if one["reason"] else ""
