@@ -104,6 +104,7 @@ def test_encodings_are_undone(tmp_path):
         ("br", brotli.compress(JPEG)[:-2], reasons.TRUNCATED),
         ("zstd", JPEG, reasons.BAD_RECORD),
     ],
+    ids=["gzip-cut", "gzip-bomb", "br-bomb", "br-nonsense", "br-cut", "zstd"],
 )
 def test_bodies_that_cannot_be_had_are_counted(tmp_path, monkeypatch, http, raw, reason):
     monkeypatch.setattr(source_warc, "MAX_IMAGE_BYTES", 1 << 20)
