@@ -3,43 +3,18 @@
 import base64
 import re
 import shutil
-import socket
-import threading
+from functools import partial
 
 import pytest
 from starlette.testclient import TestClient
 
 from lookalike.adapters.source_table import TableSource
 from lookalike.server.app import create_app
-from lookalike.server.options import ServerSettings
-from lookalike.server.run import server_of
-from tests.integration.served import SmallWeb, open_toy
-
-playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+from tests.integration.served import SmallWeb, listening, open_toy
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(180)]
 
-ARGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
-
-
-def start(app, settings):
-    server = server_of(app, settings)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-        threading.Event().wait(0.02)
-    return server, thread
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +23,8 @@ def site(tmp_path_factory, samples):
     root = tmp_path_factory.mktemp("page")
     with open_toy(root, count=0) as engine:
         engine.index([TableSource(samples / "samples.jsonl")])
-        settings = ServerSettings(port=free_port())
         web = SmallWeb({"https://example.org/a.jpg": next_sample(samples).read_bytes()})
-        app = create_app(engine, fetcher=web, settings=settings)
+        app = create_app(engine, fetcher=web)
         client = TestClient(app, base_url="http://localhost")
         with (samples / "images" / "big-ben.jpg").open("rb") as file:
             shutil.copyfileobj(file, copy := (root / "copy.jpg").open("wb"))
@@ -64,50 +38,18 @@ def site(tmp_path_factory, samples):
         }
         added = client.post("/v1/images", files={"file": ("c.jpg", data)}, data=said)
         assert added.status_code == 202, added.text
-        server, thread = start(app, settings)
-        yield f"http://127.0.0.1:{settings.port}"
-        server.should_exit = True
-        thread.join(15)
-        assert not thread.is_alive(), "the server ends when it is told to"
+        with listening(engine, web) as address:
+            yield address
 
 
 def next_sample(samples):
     return sorted((samples / "images").glob("*.jpg"))[0]
 
 
-@pytest.fixture(scope="module")
-def browser(chromium):
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium, headless=True, args=ARGS)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
-def open_page(browser, site):
-    """Open the page at an address; whatever the console complains of fails the test."""
-    contexts, complaints = [], []
-
-    def opened(path="/", **options):
-        options = {"viewport": {"width": 1280, "height": 800}} | options
-        context = browser.new_context(**options)
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(20_000)
-        page.on("console", lambda m: m.type in {"error", "warning"} and complaints.append(m.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on(
-            "request",
-            lambda r: r.url.startswith((site, "blob:", "data:")) or complaints.append(r.url),
-        )
-        page.goto(site + path)
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
-    expected = ("404 (Not Found)", "400 (Bad Request)", "422 (Unprocessable")
-    assert [one for one in complaints if not any(known in one for known in expected)] == []
+def open_page(visit, site):
+    """Open the page at an address of the site."""
+    return partial(visit, site)
 
 
 def ask(page, words):
@@ -213,7 +155,8 @@ def test_a_dropped_picture_is_searched_cropped_and_steered(open_page, samples):
     drop(page, (samples / "images" / "big-ben.jpg").read_bytes())
     assert "img=upload-" in page.url
     assert "Big Ben" in page.locator(".tile-link").first.get_attribute("aria-label")
-    assert page.locator(".tab").all_inner_texts() == ["All", "Similar", "Copies"]
+    tabs = ["All", "Copies", "Similar", "Objects", "Text"]
+    assert page.locator(".tab").all_inner_texts() == tabs
     page.click(".tab[data-tab='copies']")
     page.wait_for_selector("#results[aria-busy='false']")
     assert 1 <= tiles(page) <= 2
@@ -370,28 +313,19 @@ def test_it_fits_a_phone(open_page, samples):
 
 def test_a_key_is_asked_for_and_then_pictures_show(browser, tmp_path):
     with open_toy(tmp_path, count=8) as engine:
-        settings = ServerSettings(port=free_port(), api_keys=("open-sesame",))
-        server, thread = start(create_app(engine, fetcher=SmallWeb(), settings=settings), settings)
-        context = browser.new_context()
-        page = context.new_page()
-        page.goto(f"http://127.0.0.1:{settings.port}/")
-        page.fill("#key-value", "open-sesame")
-        page.press("#key-value", "Enter")
-        page.wait_for_selector(".tile img.is-there")
-        context.close()
-        server.should_exit = True
-        thread.join(15)
+        with listening(engine, SmallWeb(), api_keys=("open-sesame",)) as address:
+            context = browser.new_context()
+            page = context.new_page()
+            page.goto(address)
+            page.fill("#key-value", "open-sesame")
+            page.press("#key-value", "Enter")
+            page.wait_for_selector(".tile img.is-there")
+            context.close()
 
 
-def test_an_empty_index_says_how_to_fill_it(browser, tmp_path):
+def test_an_empty_index_says_how_to_fill_it(visit, tmp_path):
     with open_toy(tmp_path, count=0) as engine:
-        settings = ServerSettings(port=free_port())
-        server, thread = start(create_app(engine, fetcher=SmallWeb(), settings=settings), settings)
-        context = browser.new_context()
-        page = context.new_page()
-        page.goto(f"http://127.0.0.1:{settings.port}/")
-        page.wait_for_selector("#empty h2")
-        assert "lookalike index" in page.inner_text("#empty")
-        context.close()
-        server.should_exit = True
-        thread.join(15)
+        with listening(engine, SmallWeb()) as address:
+            page = visit(address)
+            page.wait_for_selector("#empty h2")
+            assert "lookalike index" in page.inner_text("#empty")

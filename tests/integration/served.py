@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -12,6 +14,7 @@ from lookalike.domain import reasons
 from lookalike.domain.errors import FetchError
 from lookalike.server.app import create_app
 from lookalike.server.options import ServerSettings
+from lookalike.server.run import server_of
 from lookalike.settings import Settings
 from lookalike.settings.features import NO_FEATURES, Features
 from lookalike.wiring.embedded import OpenOptions, assemble
@@ -69,3 +72,22 @@ def serve_toy(engine, **settings):
     web = SmallWeb()
     app = create_app(engine, fetcher=web, settings=ServerSettings(**settings))
     return Served(engine, web, app, TestClient(app, base_url="http://localhost:8080"))
+
+
+@contextmanager
+def listening(engine, web, **settings):
+    """Serve an engine at a free port of this machine, and yield the address."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    chosen = ServerSettings(port=port, **settings)
+    server = server_of(create_app(engine, fetcher=web, settings=chosen), chosen)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        threading.Event().wait(0.02)
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join(15)
+    assert not thread.is_alive(), "the server ends when it is told to"

@@ -154,7 +154,12 @@ def _text(engine: Engine, query: Query) -> Answer:
     if not words:
         return Answer(SearchResult(query.source, [], 0), asked=asked)
     result = engine.search(replace(query, images=(), texts=(), match=TextMatch(" ".join(words))))
-    hits = [hit for hit in result.hits if any(one.startswith("ocr_text:") for one in hit.why)]
+    own = _stored(engine, query.images[0])
+    hits = [
+        hit
+        for hit in result.hits
+        if hit.record.id != own and any(one.startswith("ocr_text:") for one in hit.why)
+    ]
     return Answer(replace(result, hits=hits), asked=asked)
 
 

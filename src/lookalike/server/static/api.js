@@ -68,7 +68,9 @@ const post = (path, body, signal) => json(path, {
 
 export const status = () => json("/v1/status");
 export const record = (id, signal) => json(`/v1/images/${encodeURIComponent(id)}`, { signal });
-export const copies = (id, signal) => json(`/v1/images/${encodeURIComponent(id)}/copies`, { signal });
+export const groupOf = (id, signal) => json(`/v1/images/${encodeURIComponent(id)}/group`, { signal });
+export const decide = (kind, ids) => post(`/v1/copies/${kind}`, { ids });
+export const undoDecision = () => json("/v1/copies/undo", { method: "POST" });
 
 export async function suggest(text, signal) {
   const query = new URLSearchParams({ q: text, limit: "7" });
@@ -78,10 +80,10 @@ export async function suggest(text, signal) {
 /** The newest pictures, for the start page. */
 export const newest = (k, cursor, signal) => post("/v1/search", { filter: { min_width: 1 }, k, cursor }, signal);
 
-/** Search by words and, if there is one, a picture: `{id}` of the index or `{blob}`. */
-export function search({ words, picture, region, k, cursor }, signal) {
+/** Search by words and, if there is one, a picture: `{id}` of the index or `{blob}`; `show` is the tab's name. */
+export function search({ words, picture, region, show, k, cursor }, signal) {
   if (picture?.blob) {
-    const query = new URLSearchParams({ k: String(k) });
+    const query = new URLSearchParams({ k: String(k), show });
     if (words) query.set("text", words);
     if (region) query.set("region", region.join(","));
     if (cursor) query.set("cursor", cursor);
@@ -90,7 +92,7 @@ export function search({ words, picture, region, k, cursor }, signal) {
     return json(`/v1/search/image?${query}`, { method: "POST", body: form, signal });
   }
   const images = picture ? [{ id: picture.id, ...(region ? { region } : {}) }] : [];
-  return post("/v1/search", { q: words, images, k, cursor }, signal);
+  return post("/v1/search", { q: words, images, show, k, cursor }, signal);
 }
 
 /** Get a picture from the web through the server's guarded fetcher. */

@@ -1,12 +1,12 @@
 // The page: one state in the address bar, one search at a time, everything drawn from both.
 
-import { copies, newest, search, status } from "./api.js";
+import { newest, search, status } from "./api.js";
 import { byId, h, plural } from "./elements.js";
-import { showFilters, withoutFilters } from "./filters.js";
+import { offerLabels, showFilters, withoutFilters } from "./filters.js";
 import { focusHit, hitOf, markOpen, showHits, shownHits, startGrid } from "./grid.js";
 import { closePanel, isPanelOpen, openPanel, startPanel } from "./panel.js";
-import { hidePicture, isPictureAddress, loadPicture, showPicture, startIntake } from "./picture.js";
-import { keepPicture, readState, searchKey, writeState } from "./state.js";
+import { hidePicture, isPictureAddress, loadPicture, showAsked, showPicture, startIntake } from "./picture.js";
+import { keepPicture, readState, searchKey, TABS, writeState } from "./state.js";
 import { closeSuggestions, startSuggestions } from "./suggest.js";
 
 const PAGE = 40;
@@ -16,6 +16,8 @@ let loadedKey = null;
 let controller = null;
 let following = null;
 let total = 0;
+let met = 0;
+let showing = Promise.resolve();
 let isLoading = false;
 
 const isAsking = () => Boolean(state.words || state.picture);
@@ -33,24 +35,28 @@ async function render() {
   byId("clear").hidden = !isAsking();
   document.body.dataset.mode = isAsking() ? "results" : "home";
   document.title = state.words ? `${state.words} – Lookalike` : state.picture ? "Picture search – Lookalike" : "Lookalike";
-  showFilters(state.words, (text) => go({ words: text, open: "" }));
+  showFilters(state.words, changeWords);
   showTabs();
   if (loadedKey !== searchKey(state)) await load();
-  if (state.open) { openPanel(state.open, hitOf(state.open)); markOpen(state.open); }
+  if (state.open) { openPanel(state.open, hitOf(state.open), { asked: state.picture?.id || null }); markOpen(state.open); }
   else if (isPanelOpen()) { closePanel(); markOpen(""); }
 }
 
+const changeWords = (text) => go({ words: text, open: "" });
+
 function showTabs() {
   const tabs = byId("tabs");
-  tabs.hidden = !state.picture;
-  if (!state.picture) { tabs.replaceChildren(); return; }
-  const names = [["all", "All"], ["similar", "Similar"], ["copies", "Copies"]];
-  tabs.replaceChildren(...names.map(([name, label]) => h("button", {
+  tabs.hidden = !isAsking();
+  if (!isAsking()) { tabs.replaceChildren(); return; }
+  tabs.replaceChildren(...TABS.map(([name, label]) => h("button", {
     class: "tab", type: "button", role: "tab", "data-tab": name, "aria-controls": "results",
     "aria-selected": state.tab === name ? "true" : "false", tabindex: state.tab === name ? "0" : "-1",
-    onclick: () => go({ tab: name, open: "" }),
+    onclick: () => chooseTab(name),
   }, label)));
 }
+
+/** Show another tab; copies are found of whole pictures alone. */
+const chooseTab = (tab) => go({ tab, open: "", region: tab === "copies" ? null : state.region });
 
 /** Search for the state from its first page. */
 async function load() {
@@ -61,12 +67,13 @@ async function load() {
   following = null;
   busy(true);
   byId("empty").hidden = true;
+  byId("reading").hidden = true;
   try {
     const picture = state.picture && await loadPicture(state.picture);
     if (loadedKey !== key) return;
     if (picture) {
-      showPicture(state.picture, picture, state.region, {
-        change: (region) => go({ region, open: "", tab: region ? "all" : state.tab }),
+      showing = showPicture(state.picture, picture, state.region, {
+        change: changeRegion,
         remove: () => go({ picture: null, region: null, tab: "all", open: "" }),
       }).catch(() => hidePicture());
     } else hidePicture();
@@ -74,7 +81,8 @@ async function load() {
     if (loadedKey !== key) return;
     window.scrollTo({ top: 0 });
     showAnswer(answer, false);
-    if (!answer.hits.length && !following) await showNothing();
+    showing.then(() => { if (loadedKey === key) showAsked(answer.asked, state.tab, { region: changeRegion, words: searchWords }); });
+    if (!answer.hits.length && !following) await showNothing(answer);
   } catch (error) {
     if (error.name === "AbortError" || loadedKey !== key) return;
     showHits([], false);
@@ -86,19 +94,23 @@ async function load() {
   }
 }
 
+const changeRegion = (region) => go({ region, open: "", tab: region && state.tab !== "objects" ? "all" : state.tab });
+
+const searchWords = (words) => go({ words, picture: null, region: null, tab: "all", open: "" });
+
 /** Ask for one page of what the state searches for. */
-async function page(picture, cursor, signal) {
+function page(picture, cursor, signal) {
   if (!isAsking()) return newest(PAGE, cursor, signal);
-  if (state.tab === "copies" && picture?.id && !state.region) return copies(picture.id, signal);
-  const answer = await search({ words: state.words, picture, region: state.region, k: PAGE, cursor }, signal);
-  if (state.tab === "copies") return { ...answer, hits: answer.hits.filter((hit) => hit.copy_of), next: null, total: null };
-  if (state.tab === "similar") return { ...answer, hits: answer.hits.filter((hit) => !hit.copy_of) };
-  return answer;
+  return search({ words: state.words, picture, region: state.region, show: state.tab, k: PAGE, cursor }, signal);
 }
 
 function showAnswer(answer, isMore) {
   following = answer.next;
-  showHits(answer.hits, isMore);
+  met = (isMore ? met : 0) + (answer.reading_met || 0);
+  const others = answer.reading ? { from: met, label: `Not known to hold ${answer.reading.join(", ")}` } : null;
+  showHits(answer.hits, isMore, { others, tab: state.tab });
+  offerLabels(shownHits(), state.words, changeWords);
+  showReading(answer);
   total = answer.total ?? shownHits().length;
   const count = shownHits().length;
   const time = answer.timings_ms?.total;
@@ -108,6 +120,17 @@ function showAnswer(answer, isMore) {
       : `${plural(count, "picture", "pictures")}${time && !isMore ? ` in ${Math.max(1, Math.round(time))} ms` : ""}`;
   showDegraded(answer.degraded || []);
   if (following) requestAnimationFrame(loadMoreIfNear);
+}
+
+/** Say how plain words were read, and offer to search for the words themselves. */
+function showReading(answer) {
+  const banner = byId("reading");
+  banner.hidden = !answer.reading;
+  if (!answer.reading) { banner.replaceChildren(); return; }
+  const what = answer.reading.join(", ");
+  banner.replaceChildren(
+    h("p", {}, met ? "Showing pictures with " : "No picture is known to hold ", h("strong", {}, what), met ? " first." : ". These come nearest."),
+    h("button", { class: "act small", type: "button", onclick: () => changeWords(answer.words_instead) }, "Search for the words instead"));
 }
 
 function showTitle(text) {
@@ -153,7 +176,7 @@ function busy(isBusy) {
 }
 
 /** Say why there is nothing, and what to do. */
-async function showNothing() {
+async function showNothing(answer) {
   const holds = await status().then((one) => one.images, () => 1);
   const empty = byId("empty");
   if (!holds) {
@@ -161,9 +184,10 @@ async function showNothing() {
     empty.replaceChildren(h("h2", {}, "No pictures in this index yet"),
       h("p", {}, "Index a folder, and it can be searched at once:"), h("pre", {}, "lookalike index ~/Pictures"),
       h("p", {}, "Or send a picture to ", h("code", {}, "POST /v1/images"), "."));
-  } else if (state.tab === "copies") {
-    empty.replaceChildren(h("h2", {}, "No copies found"), h("p", {}, "Nothing in this index is the same picture."),
-      h("button", { class: "act main", type: "button", onclick: () => go({ tab: "similar" }) }, "Show similar pictures"));
+  } else if (state.tab !== "all") {
+    const [title, text, tab, label] = emptyTab(answer);
+    empty.replaceChildren(h("h2", {}, title), h("p", {}, text),
+      h("button", { class: "act main", type: "button", onclick: () => chooseTab(tab) }, label));
   } else {
     const bare = withoutFilters(state.words);
     const hasFilters = bare !== state.words.replace(/\s+/g, " ").trim();
@@ -174,13 +198,26 @@ async function showNothing() {
   empty.hidden = false;
 }
 
+/** Return what to say of a tab without hits, and where to go on. */
+function emptyTab(answer) {
+  const all = ["all", "Show all that was found"];
+  if (state.tab === "copies" && state.picture) return ["No copies found", "Nothing in this index is the same picture.", "similar", "Show similar pictures"];
+  if (state.tab === "copies") return ["No copies among them", "None of the best matches is in this index more than once.", ...all];
+  if (state.tab === "similar") return ["Nothing similar", "Nothing else in this index looks like it.", ...all];
+  if (state.tab === "objects") return ["No such object", "Nothing like it was found among the objects in these pictures.", ...all];
+  if (!state.picture || state.words) return ["Not written anywhere", "These words can be read in no picture.", ...all];
+  return answer.asked?.words.length ? ["Written nowhere else", "No other picture shows the words of this one.", ...all]
+    : ["No words in this picture", "Nothing can be read in it, so there is nothing to compare.", ...all];
+}
+
 /** Begin a message as a sentence does, unless it begins with a piece of the query. */
 const sentence = (text) => (/^[a-z]+[\s,.]/.test(text) ? text[0].toUpperCase() + text.slice(1) : text);
 
 function showProblem(error) {
-  byId("count").textContent = "The search failed";
+  byId("count").textContent = error.status === 400 ? "Nothing to show" : "The search failed";
   byId("notice").hidden = true;
   byId("empty").replaceChildren(h("h2", {}, sentence(error.message || "something went wrong")), error.hint ? h("p", {}, sentence(error.hint)) : "",
+    state.tab === "all" ? "" : h("button", { class: "act main", type: "button", onclick: () => chooseTab("all") }, "Show all that was found"),
     state.picture ? h("button", { class: "act", type: "button", onclick: () => go({ picture: null, region: null, open: "" }) }, "Remove the picture") : "",
     error.status >= 400 && error.status < 500 && error.status !== 429 ? ""
       : h("button", { class: "act", type: "button", onclick: () => { loadedKey = null; render(); } }, "Try again"));
@@ -190,6 +227,8 @@ function showProblem(error) {
 async function takeFile(file) {
   go({ picture: { upload: await keepPicture(file) }, region: null, tab: "all", open: "" });
 }
+
+const takeImage = (id, tab = "all", region = null) => go({ picture: { id }, region, words: "", tab, open: "" });
 
 const takeAddress = (url) => go({ picture: { url }, region: null, tab: "all", open: "", words: "" });
 
@@ -212,9 +251,8 @@ function onKey(event) {
   else if (event.key === "Escape" && isTyping) event.target.blur();
   else if (/^Arrow(Left|Right)$/.test(event.key) && isPanelOpen() && byId("panel").contains(event.target)) { event.preventDefault(); step(event.key === "ArrowRight" ? 1 : -1); }
   else if (/^Arrow(Left|Right)$/.test(event.key) && event.target.classList?.contains("tab")) {
-    const names = ["all", "similar", "copies"];
-    const at = names.indexOf(state.tab) + (event.key === "ArrowRight" ? 1 : -1);
-    go({ tab: names[(at + names.length) % names.length], open: "" });
+    const at = TABS.findIndex(([name]) => name === state.tab) + (event.key === "ArrowRight" ? 1 : -1);
+    chooseTab(TABS[(at + TABS.length) % TABS.length][0]);
     document.querySelector('.tab[aria-selected="true"]')?.focus();
   }
 }
@@ -222,7 +260,11 @@ function onKey(event) {
 function start() {
   startSuggestions();
   startGrid((id) => go({ open: id }, { isReplacing: isPanelOpen() }), (id) => writeState({ ...state, open: id }));
-  startPanel({ step, close: closeAndReturn, similar: (id) => go({ picture: { id }, region: null, words: "", tab: "all", open: "" }) });
+  startPanel({
+    step, close: closeAndReturn, words: searchWords,
+    similar: (id) => takeImage(id), copies: (id) => takeImage(id, "copies"), region: (id, box) => takeImage(id, "all", box),
+    open: (id) => go({ open: id }, { isReplacing: true }),
+  });
   startIntake(takeFile, takeAddress);
   byId("form").addEventListener("submit", (event) => {
     event.preventDefault();

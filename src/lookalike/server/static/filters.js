@@ -7,12 +7,16 @@ const COLORS = ["red", "orange", "yellow", "green", "blue", "purple", "pink", "b
 const FILTERS = [
   { name: "type", label: "Type", options: [["photo", "Photo"], ["clipart", "Clip art"], ["lineart", "Line drawing"], ["animated", "Animated"], ["transparent", "Transparent"]] },
   { name: "color", label: "Colour", kind: "swatches", options: COLORS.map((name) => [name, name[0].toUpperCase() + name.slice(1)]) },
+  { name: "has", label: "Objects", kind: "labels" },
   { name: "size", label: "Size", options: [["huge", "Huge", "4 megapixels and up"], ["large", "Large", "500 × 500 and up"], ["medium", "Medium", "200 × 200 to 500 × 500"], ["small", "Small", "under 200 × 200"], ["icon", "Icon", "128 × 128 or less"]] },
   { name: "aspect", label: "Shape", options: [["wide", "Wide"], ["tall", "Tall"], ["square", "Square"], ["panorama", "Panorama"]] },
   { name: "licence", label: "Licence", options: [["cc", "Creative Commons"], ["open", "Free to use and change"], ["commercial", "Commercial use allowed"], ["modification", "Changes allowed"]] },
   { name: "since", label: "Date", kind: "date" },
   { name: "site", label: "Site", kind: "text" },
 ];
+
+const MOST_LABELS = 9;
+let labels = [];
 
 const pattern = (name) => new RegExp(`(^|\\s)${name}:("[^"]*"|\\S+)`, "i");
 
@@ -38,7 +42,23 @@ export function showFilters(words, change) {
   const chips = byId("chips");
   const open = chips.querySelector("[popover]:popover-open")?.dataset.name;
   chips.replaceChildren(...FILTERS.map((filter) => chip(filter, words, change)));
+  hideUseless(words);
   if (open) chips.querySelector(`[data-name="${open}"]`)?.showPopover();
+}
+
+/** Offer the objects that are most often in the hits shown, unless the chip is in use. */
+export function offerLabels(hits, words, change) {
+  const counts = new Map();
+  for (const hit of hits) for (const label of hit.labels || []) counts.set(label, (counts.get(label) || 0) + 1);
+  labels = [...counts].sort((a, b) => b[1] - a[1]).slice(0, MOST_LABELS).map(([label]) => label);
+  const old = byId("chips").querySelector('[data-of="has"]');
+  if (!old || old.contains(document.activeElement) || old.querySelector("[popover]:popover-open")) return;
+  old.replaceWith(chip(FILTERS.find(({ name }) => name === "has"), words, change));
+  hideUseless(words);
+}
+
+function hideUseless(words) {
+  byId("chips").querySelector('[data-of="has"]').hidden = !labels.length && !filterIn(words, "has");
 }
 
 function chip(filter, words, change) {
@@ -61,7 +81,7 @@ function chip(filter, words, change) {
   const clear = value && h("button", {
     class: "chip-clear", type: "button", "aria-label": `Remove the filter ${filter.label}`, onclick: () => set(null),
   }, icon("close"));
-  return h("span", { class: value ? "chip-wrap on" : "chip-wrap" }, button, clear, chipMenu);
+  return h("span", { class: value ? "chip-wrap on" : "chip-wrap", "data-of": filter.name }, button, clear, chipMenu);
 }
 
 function nameOf(filter, value) {
@@ -72,6 +92,10 @@ function nameOf(filter, value) {
 function content(filter, value, set) {
   if (filter.kind === "swatches") return [swatches(filter, value, set)];
   if (filter.kind === "date") return dates(value, set);
+  if (filter.kind === "labels") {
+    return [...labels.map((one) => option(one, null, one === value, () => set(one === value ? null : one))),
+      field("With this object", "dog>=2", "text", value, set)];
+  }
   if (filter.kind === "text") return [field("Only from this site", "example.org", "text", value, set)];
   return filter.options.map(([one, label, hint]) => option(label, hint, one === value, () => set(one === value ? null : one)));
 }

@@ -1,7 +1,8 @@
 // The justified grid: rows of equal height that fill the width, known before pictures arrive.
 
 import { showIn, thumbnailOf } from "./api.js";
-import { byId, h } from "./elements.js";
+import { byId, h, plural } from "./elements.js";
+import { tellingObjects, tileBoxes } from "./seen.js";
 
 const WEAK = 0.5;
 const WEAK_RUN = 6;
@@ -11,7 +12,7 @@ let boxes = [];
 let current = 0;
 let onOpen = () => {};
 let hrefOf = () => "#";
-let weakFrom = -1;
+let breakAt = -1;
 
 const gap = () => (window.innerWidth < 640 ? 4 : 8);
 const rowHeight = () => (window.innerWidth < 640 ? 132 : window.innerWidth > 1800 ? 250 : 216);
@@ -27,17 +28,21 @@ export function startGrid(open, address) {
 export const shownHits = () => hits;
 export const hitOf = (id) => hits.find((hit) => hit.id === id);
 
-/** Show hits anew, or add a page to those there are. */
-export function showHits(page, isMore) {
+/**
+ * Show hits anew, or add a page to those there are. Of hits that stand behind those that meet a
+ * reading, `others` tells where they begin and what they are. `tab` is what is shown of the answer.
+ */
+export function showHits(page, isMore, { others = null, tab = "all" } = {}) {
   const seen = new Set(isMore ? hits.map((hit) => hit.id) : []);
   const fresh = page.filter((hit) => !seen.has(hit.id));
   const start = isMore ? hits.length : 0;
   if (!isMore) { current = 0; grid.replaceChildren(); }
   hits = isMore ? hits.concat(fresh) : fresh;
   grid.querySelector(".weak")?.remove();
-  grid.append(...fresh.map((hit, at) => tile(hit, start + at)));
-  weakFrom = firstWeak();
-  if (weakFrom > 0) grid.append(h("li", { class: "weak" }, "Less likely matches"));
+  grid.append(...fresh.map((hit, at) => tile(hit, start + at, tab)));
+  breakAt = others ? others.from : firstWeak();
+  if (breakAt > 0 && breakAt < hits.length) grid.append(h("li", { class: "weak" }, others ? others.label : "Less likely matches"));
+  else breakAt = -1;
   layOut();
 }
 
@@ -51,16 +56,23 @@ function firstWeak() {
   return -1;
 }
 
-function tile(hit, at) {
+function tile(hit, at, tab) {
   const image = h("img", { alt: "", loading: "lazy", decoding: "async", draggable: "false" });
   image.addEventListener("load", () => image.classList.add("is-there"), { once: true });
   image.addEventListener("error", () => image.closest(".tile")?.classList.add("is-broken"), { once: true });
   watch(image, hit.id);
   const title = hit.title || "Untitled";
+  const objects = tellingObjects(hit, tab === "objects");
+  const said = [title, `${hit.width} by ${hit.height}`, hit.copy_of && (tab === "copies" ? hit.copy_of.reason : "copy"), hit.copies && plural(hit.copies, "copy more", "copies more"),
+    objects.length && `with ${objects.map((one) => one.label).join(" and ")}`].filter(Boolean).join(", ");
   const link = h("a", {
-    class: "tile-link", href: hrefOf(hit.id), tabindex: at === current ? "0" : "-1", "data-id": hit.id,
-    "aria-label": `${title}, ${hit.width} by ${hit.height}${hit.copy_of ? ", copy" : ""}`,
-  }, image, h("span", { class: "caption", "aria-hidden": "true" }, title), hit.copy_of ? h("span", { class: "badge", "aria-hidden": "true" }, "Copy") : null);
+    class: "tile-link", href: hrefOf(hit.id), tabindex: at === current ? "0" : "-1", "data-id": hit.id, "aria-label": said,
+  }, image, objects.length ? tileBoxes(objects, hit.width / Math.max(1, hit.height), ratioOf(hit)) : null,
+  hit.copy_of && tab === "copies"
+    ? h("span", { class: "caption is-told", "aria-hidden": "true" }, hit.copy_of.reason, h("small", {}, `${hit.width} × ${hit.height} · ${title}`))
+    : h("span", { class: "caption", "aria-hidden": "true" }, title),
+  hit.copy_of && tab !== "copies" ? h("span", { class: "badge", "aria-hidden": "true" }, "Copy") : null,
+  hit.copies ? h("span", { class: "badge more", "aria-hidden": "true", title: plural(hit.copies, "copy more", "copies more") }, `+${hit.copies}`) : null);
   link.addEventListener("click", (event) => {
     if (event.metaKey || event.ctrlKey || event.shiftKey || event.button) return;
     event.preventDefault();
@@ -121,7 +133,7 @@ export function layOut() {
   const width = grid.clientWidth;
   if (!width) return;
   const weakHeight = 56;
-  const { placed, height } = justify(hits.map(ratioOf), width, rowHeight(), gap(), weakFrom, weakHeight);
+  const { placed, height } = justify(hits.map(ratioOf), width, rowHeight(), gap(), breakAt, weakHeight);
   boxes = placed;
   grid.style.setProperty("height", `${height}px`);
   grid.querySelectorAll(".tile").forEach((element, at) => {
@@ -132,7 +144,7 @@ export function layOut() {
     style.setProperty("height", `${tall}px`);
   });
   const weak = grid.querySelector(".weak");
-  if (weak) weak.style.setProperty("transform", `translateY(${placed[weakFrom][1] - weakHeight + 8}px)`);
+  if (weak) weak.style.setProperty("transform", `translateY(${placed[breakAt][1] - weakHeight + 8}px)`);
 }
 
 /** Make a tile the one that Tab reaches. */

@@ -2,6 +2,7 @@
 
 import { blobOf, fetchPicture, originalOf, thumbnailOf } from "./api.js";
 import { byId, h, icon } from "./elements.js";
+import { queryOfWord, sayObject, seen } from "./seen.js";
 import { keptPicture } from "./state.js";
 
 const asked = byId("asked");
@@ -58,9 +59,29 @@ export async function showPicture(picture, loaded, region, { change, remove }) {
   const whole = h("button", { class: "act", type: "button", hidden: !region, onclick: () => change(null) }, icon("whole"), "Whole picture");
   const say = h("p", { class: "asked-say" }, region ? "Searching for the marked part." : "Searching for the whole picture.");
   const hint = h("p", { class: "asked-hint" }, "Drag on the picture to search for a part of it. Type words above to steer it.");
-  asked.replaceChildren(frame, h("div", { class: "asked-text" }, say, hint, whole));
+  const things = h("div", { class: "asked-seen", hidden: true });
+  asked.replaceChildren(frame, h("div", { class: "asked-text" }, say, hint, things, whole));
   asked.hidden = false;
   startCrop(frame, region, change);
+}
+
+/** Show what the server saw in the query's picture, as the tab goes: objects to search on by, or words. */
+export function showAsked(found, tab, { region, words }) {
+  const place = asked.querySelector(".asked-seen");
+  asked.querySelector(".boxes")?.remove();
+  if (!place) return;
+  const objects = tab === "text" ? [] : [...(found?.objects || [])].sort((a, b) => b.score - a.score).slice(0, 24);
+  const texts = tab !== "text" ? [] : (found?.words || []).filter((one) => queryOfWord(one.text)).slice(0, 60);
+  place.hidden = !(objects.length || texts.length);
+  if (objects.length) {
+    const { layer, buttons } = seen(objects, { kind: "object", name: (one) => one.label, say: (one) => `Search for this: ${sayObject(one)}`, choose: (one) => region(one.box) });
+    place.replaceChildren(h("span", { class: "asked-hint" }, "Seen in it:"), ...buttons);
+    asked.querySelector(".asked-image").after(layer);
+  } else if (texts.length) {
+    const { layer, buttons } = seen(texts, { kind: "word", name: (one) => one.text, say: (one) => `Search for pictures with the word ${one.text}`, choose: (one) => words(queryOfWord(one.text)) });
+    place.replaceChildren(h("span", { class: "asked-hint" }, "Read in it:"), ...buttons);
+    asked.querySelector(".asked-image").after(layer);
+  }
 }
 
 /** Let a rectangle be drawn, moved and sized on a frame; tells when it is let go. */
@@ -86,11 +107,17 @@ function startCrop(frame, region, change) {
     event.preventDefault();
     const bounds = frame.getBoundingClientRect();
     const at = (one) => [clamp((one.clientX - bounds.left) / bounds.width), clamp((one.clientY - bounds.top) / bounds.height)];
+    const pointed = event.target.closest?.(".seen-box");
     const update = dragOf(event.target, box, at(event));
     frame.setPointerCapture(event.pointerId);
-    const onMove = (one) => { box = update(at(one)); draw(); };
+    let isDragged = false;
+    const onMove = (one) => {
+      const [x, y] = at(one);
+      isDragged ||= Math.hypot(one.clientX - event.clientX, one.clientY - event.clientY) > 4;
+      if (isDragged) { box = update([x, y]); draw(); }
+    };
     frame.addEventListener("pointermove", onMove);
-    const end = () => { frame.removeEventListener("pointermove", onMove); settle(); };
+    const end = ({ type }) => { frame.removeEventListener("pointermove", onMove); if (pointed && !isDragged && type === "pointerup") pointed.click(); else settle(); };
     frame.addEventListener("pointerup", end, { once: true });
     frame.addEventListener("pointercancel", end, { once: true });
   });

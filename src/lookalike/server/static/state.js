@@ -4,6 +4,9 @@ const DATABASE = "lookalike";
 const STORE = "pictures";
 const MOST_KEPT = 20;
 
+/** What may be shown of an answer, as the API names it, and as people read it. */
+export const TABS = [["all", "All"], ["copies", "Copies"], ["similar", "Similar"], ["objects", "Objects"], ["text", "Text"]];
+
 /** Read the state from an address: {words, picture: {id|upload|url}, region, tab, open}. */
 export function readState(search = location.search) {
   const query = new URLSearchParams(search);
@@ -18,7 +21,7 @@ export function readState(search = location.search) {
     words: query.get("q") || "",
     picture,
     region: picture && isRegion ? region : null,
-    tab: picture ? query.get("tab") || "all" : "all",
+    tab: TABS.some(([name]) => name === query.get("tab")) && (picture || query.get("q")) ? query.get("tab") : "all",
     open: query.get("open") || "",
   };
 }
@@ -30,7 +33,7 @@ export function writeState(state) {
   const { picture } = state;
   if (picture) query.set("img", picture.id || (picture.upload ? `upload-${picture.upload}` : picture.url));
   if (picture && state.region) query.set("region", state.region.map((one) => one.toFixed(4)).join(","));
-  if (picture && state.tab !== "all") query.set("tab", state.tab);
+  if (state.tab !== "all" && (picture || state.words)) query.set("tab", state.tab);
   if (state.open) query.set("open", state.open);
   const text = query.toString();
   return text ? `/?${text}` : "/";
