@@ -38,7 +38,12 @@ if TYPE_CHECKING:
     from lookalike.engine.stores import Stores
 
 NEIGHBOURS: Final = 12
-"""Nearest vectors looked at for each image: see eval/copies for what lies among so many."""
+FIRST_NEIGHBOURS: Final = 6
+"""Nearest vectors looked at for each image when the whole index is judged, and when it is added.
+
+eval/copies/copies.json has what lies among so many: of an image that is added, all but collages,
+and turned pictures, which hashes find. A pair costs some 16 ms of a core.
+"""
 
 LEAST_COSINE: Final = 0.5
 HASH_RADIUS: Final = 10
@@ -83,7 +88,7 @@ class CopyPlacer:
         found = 0
         for begin in range(0, len(rows), CHUNK):
             records = self._records(rows[begin : begin + CHUNK])
-            links = self.links(list(records.values()))
+            links = self.links(list(records.values()), neighbours=FIRST_NEIGHBOURS)
             found += len(links)
             self._join(set(records), links)
         if seq is not None:
@@ -108,9 +113,11 @@ class CopyPlacer:
             stores.copies.replace((), (), seq=seq)
         return len(links)
 
-    def links(self, records: Sequence[ImageRecord]) -> list[CopyLink]:
+    def links(
+        self, records: Sequence[ImageRecord], *, neighbours: int = NEIGHBOURS
+    ) -> list[CopyLink]:
         """Return the links of some images to any others that the judge calls copies."""
-        pairs = self.candidates(records, neighbours=NEIGHBOURS)
+        pairs = self.candidates(records, neighbours=neighbours)
         known = {int(record.row): record for record in records}
         wanted = {row for pair in pairs for row in pair} - known.keys()
         known |= self._records(sorted(wanted))
@@ -211,14 +218,16 @@ class CopyPlacer:
         if self._hashes is None or not facts:
             return [[] for _ in facts]
         turned = np.asarray([hash_turns(one.phash) for one in facts], np.uint64)
-        answers = self._hashes.caught_up().within(turned.ravel(), radius=HASH_RADIUS)
+        answers = self._hashes.caught_up().within(
+            turned.ravel(), radius=HASH_RADIUS, most=MOST_BY_HASH
+        )
         turns = turned.shape[1]
         return [
             list(
                 dict.fromkeys(
                     row
                     for answer in answers[at * turns : (at + 1) * turns]
-                    for row in answer.rows[:MOST_BY_HASH].tolist()
+                    for row in answer.rows.tolist()
                 )
             )
             for at in range(len(facts))

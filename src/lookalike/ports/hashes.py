@@ -45,6 +45,11 @@ class HashIndex(Protocol):
         """Forget rows."""
         ...
 
-    def within(self, hashes: NDArray[np.uint64], *, radius: int) -> Sequence[HashHits]:
-        """Return, for each of `(n,)` hashes, every row within so many bits of it."""
+    def within(
+        self, hashes: NDArray[np.uint64], *, radius: int, most: int | None = None
+    ) -> Sequence[HashHits]:
+        """Return, for each of `(n,)` hashes, every row within so many bits of it.
+
+        With `most`, only so many of the nearest.
+        """
         ...
