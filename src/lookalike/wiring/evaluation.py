@@ -17,6 +17,7 @@ from lookalike.evaluation.datasets import Dataset, load_dataset
 from lookalike.evaluation.metrics import evaluate_run
 from lookalike.evaluation.reports import Report, Table, describe_machine
 from lookalike.ports.source import SourceItem
+from lookalike.settings.features import NO_FEATURES
 from lookalike.wiring.embedded import OpenOptions, open_index
 
 if TYPE_CHECKING:
@@ -40,10 +41,13 @@ def measure(
     encoder: str | None = None,
     on_progress: OnProgress | None = None,
 ) -> Report:
-    """Index a dataset's pictures without any words, search them, and score the answers."""
+    """Index a dataset's pictures without any words, search them, and score the answers.
+
+    The encoder alone answers: nothing is looked for in the pictures.
+    """
     dataset = load_dataset(folder, split=split, limit=limit)
     with tempfile.TemporaryDirectory(prefix="lookalike-eval-") as scratch:
-        options = OpenOptions(encoder=encoder, is_creating=True)
+        options = OpenOptions(encoder=encoder, is_creating=True, features=NO_FEATURES)
         with open_index(Path(scratch) / "index", options) as engine:
             ingest = engine.index([UnnamedPictures(dataset)], on_progress=on_progress)
             ids = ids_by_file(engine, dataset)
