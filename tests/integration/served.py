@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import socket
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from starlette.testclient import TestClient
 
 from lookalike.adapters.source_folder import FolderSource
@@ -19,7 +22,8 @@ from lookalike.settings import Settings
 from lookalike.settings.features import NO_FEATURES, Features
 from lookalike.wiring.embedded import OpenOptions, assemble
 from lookalike.wiring.manifest import Manifest, SpaceEntry, read_manifest, write_manifest
-from tests.toy import DIM, ToyEncoder, fill_folder
+from tests.photographs import sample
+from tests.toy import COLOURS, DIM, ToyEncoder, fill_folder
 from tests.toy_seeing import ToyDetector, ToyOcr
 
 
@@ -91,3 +95,39 @@ def listening(engine, web, **settings):
     server.should_exit = True
     thread.join(15)
     assert not thread.is_alive(), "the server ends when it is told to"
+
+
+def draw_seen(folder):
+    """Fill a folder with two pictures of each colour, no two the same; the yellow bear writing."""
+    folder.mkdir()
+    rng = np.random.default_rng(7)
+    for colour in ("red", "blue", "green", "yellow", "black"):
+        for number in range(2):
+            light = rng.integers(-45, 46, (9, 12, 1)).repeat(40, axis=0).repeat(40, axis=1)
+            pixels = np.clip(np.asarray(COLOURS[colour]) + light, 0, 255).astype(np.uint8)
+            image = Image.fromarray(pixels)
+            if colour == "yellow":
+                font = ImageFont.load_default(size=56)
+                place = (40, 60 + 140 * number)
+                ImageDraw.Draw(image).text(place, "NO PARKING", fill=(0, 0, 0), font=font)
+            image.save(folder / f"{number}-{colour}.png")
+    return folder
+
+
+def edited(name):
+    """Return a sample photograph and two edits of it by name."""
+    with Image.open(io.BytesIO(sample(name))) as image:
+        whole = image.convert("RGB")
+    small = whole.resize((whole.width * 2 // 3, whole.height * 2 // 3))
+    return {
+        "original": sample(name),
+        "small": encoded(small, quality=60),
+        "mirrored": encoded(ImageOps.mirror(whole), quality=50),
+    }
+
+
+def encoded(image, **options):
+    """Return a picture as a JPEG file."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", **options)
+    return buffer.getvalue()

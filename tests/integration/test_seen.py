@@ -8,6 +8,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from lookalike.adapters.source_folder import FolderSource
+from lookalike.domain.errors import CursorError
 from lookalike.domain.queries import ImagePart, Query, TextPart
 from lookalike.domain.query_language import parse_query
 from lookalike.engine.cluster_writer import ClusterWriter
@@ -148,6 +149,28 @@ def test_a_picture_finds_objects_inside_others(filled):
     assert [one.found.label for one in hit.objects] == ["cat"]
     assert hit.objects[0].cosine == pytest.approx(hit.parts["region"], abs=1e-6)
     assert filled.status().regions == len(filled.stores.regions)
+
+
+def test_objects_alone_are_found_the_nearest_first(filled):
+    query = replace(parse_query("red", k=3), is_of_objects=True)
+    result = filled.search(query)
+    near = [hit.parts["region"] for hit in result.hits]
+    assert near == sorted(near, reverse=True)
+    assert names(result)[-COUNT:] == ["red"] * COUNT
+    more = filled.search(replace(query, k=50, cursor=result.next))
+    assert "black" not in names(more), "they hold no object"
+    assert result.total == 4 * COUNT
+    with pytest.raises(CursorError):
+        filled.search(replace(query, is_of_objects=False, cursor=result.next))
+
+
+def test_a_picture_of_a_query_is_looked_at(filled, tmp_path):
+    place = str(tmp_path / "pictures" / "0-yellow.png")
+    seen = filled.look(ImagePart("path", place, region=(0.0, 0.0, 0.2, 0.2)))
+    assert [found.label for found in seen.objects] == ["bird"]
+    assert [word.text for word in seen.words] == ["NO", "PARKING"]
+    seen = filled.look(ImagePart("path", place.replace("yellow", "black")))
+    assert (seen.objects, seen.words) == ((), ())
 
 
 def test_looking_again_replaces_what_was_seen(filled, tmp_path):

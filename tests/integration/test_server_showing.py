@@ -1,10 +1,7 @@
 """What HTTP shows of what is in pictures: objects, words, copies, and decisions on those."""
 
-import io
-
-import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image
 
 from lookalike.adapters.source_folder import FolderSource
 from lookalike.server.schemas import (
@@ -13,54 +10,22 @@ from lookalike.server.schemas import (
     RecordAnswer,
     SearchAnswer,
 )
-from tests.integration.served import open_toy, serve_toy
+from tests.integration.served import draw_seen, edited, encoded, open_toy, serve_toy
 from tests.photographs import sample
-from tests.toy import COLOURS
 
 ORIGINAL, OTHER = "coco-041888.jpg", "taj-mahal.jpg"
 QUERY = "images containing two dogs"
 
 
-def drawn(folder):
-    """Fill a folder with two pictures of each colour, no two the same picture."""
-    folder.mkdir()
-    rng = np.random.default_rng(7)
-    for colour in ("red", "blue", "green", "yellow", "black"):
-        for number in range(2):
-            light = rng.integers(-45, 46, (9, 12, 1)).repeat(40, axis=0).repeat(40, axis=1)
-            pixels = np.clip(np.asarray(COLOURS[colour]) + light, 0, 255).astype(np.uint8)
-            image = Image.fromarray(pixels)
-            if colour == "yellow":
-                font = ImageFont.load_default(size=56)
-                place = (40, 60 + 140 * number)
-                ImageDraw.Draw(image).text(place, "NO PARKING", fill=(0, 0, 0), font=font)
-            image.save(folder / f"{number}-{colour}.png")
-    return folder
-
-
-def encoded(image, **options):
-    buffer = io.BytesIO()
-    image.convert("RGB").save(buffer, "JPEG", **options)
-    return buffer.getvalue()
-
-
 @pytest.fixture(scope="module")
 def edits():
-    with Image.open(io.BytesIO(sample(ORIGINAL))) as image:
-        whole = image.convert("RGB")
-    small = whole.resize((whole.width * 2 // 3, whole.height * 2 // 3))
-    return {
-        "original": sample(ORIGINAL),
-        "small": encoded(small, quality=60),
-        "other": sample(OTHER),
-        "mirrored": encoded(ImageOps.mirror(whole), quality=50),
-    }
+    return edited(ORIGINAL) | {"other": sample(OTHER)}
 
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory, edits):
     root = tmp_path_factory.mktemp("showing")
-    folder = drawn(root / "drawn")
+    folder = draw_seen(root / "drawn")
     for name in ("original", "small", "other"):
         (folder / f"{name}.jpg").write_bytes(edits[name])
     with open_toy(root, count=0, is_seeing=True) as engine:

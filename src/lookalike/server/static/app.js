@@ -48,11 +48,13 @@ function showTabs() {
   const tabs = byId("tabs");
   tabs.hidden = !isAsking();
   if (!isAsking()) { tabs.replaceChildren(); return; }
+  const hadFocus = tabs.contains(document.activeElement);
   tabs.replaceChildren(...TABS.map(([name, label]) => h("button", {
     class: "tab", type: "button", role: "tab", "data-tab": name, "aria-controls": "results",
     "aria-selected": state.tab === name ? "true" : "false", tabindex: state.tab === name ? "0" : "-1",
     onclick: () => chooseTab(name),
   }, label)));
+  if (hadFocus) tabs.querySelector('[aria-selected="true"]').focus();
 }
 
 /** Show another tab; copies are found of whole pictures alone. */
@@ -108,7 +110,7 @@ function showAnswer(answer, isMore) {
   following = answer.next;
   met = (isMore ? met : 0) + (answer.reading_met || 0);
   const others = answer.reading ? { from: met, label: `Not known to hold ${answer.reading.join(", ")}` } : null;
-  showHits(answer.hits, isMore, { others, tab: state.tab });
+  showHits(answer.hits, isMore, { others, tab: state.tab, isConditional: /(^|\s)has:/i.test(state.words) });
   offerLabels(shownHits(), state.words, changeWords);
   showReading(answer);
   total = answer.total ?? shownHits().length;

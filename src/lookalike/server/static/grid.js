@@ -30,16 +30,17 @@ export const hitOf = (id) => hits.find((hit) => hit.id === id);
 
 /**
  * Show hits anew, or add a page to those there are. Of hits that stand behind those that meet a
- * reading, `others` tells where they begin and what they are. `tab` is what is shown of the answer.
+ * reading, `others` tells where they begin and what they are. `tab` is what is shown of the
+ * answer, `isConditional` tells that all hits meet conditions on objects.
  */
-export function showHits(page, isMore, { others = null, tab = "all" } = {}) {
+export function showHits(page, isMore, { others = null, tab = "all", isConditional = false } = {}) {
   const seen = new Set(isMore ? hits.map((hit) => hit.id) : []);
   const fresh = page.filter((hit) => !seen.has(hit.id));
   const start = isMore ? hits.length : 0;
   if (!isMore) { current = 0; grid.replaceChildren(); }
   hits = isMore ? hits.concat(fresh) : fresh;
   grid.querySelector(".weak")?.remove();
-  grid.append(...fresh.map((hit, at) => tile(hit, start + at, tab)));
+  grid.append(...fresh.map((hit, at) => tile(hit, start + at, tab, isConditional || start + at < (others?.from ?? 0))));
   breakAt = others ? others.from : firstWeak();
   if (breakAt > 0 && breakAt < hits.length) grid.append(h("li", { class: "weak" }, others ? others.label : "Less likely matches"));
   else breakAt = -1;
@@ -56,13 +57,13 @@ function firstWeak() {
   return -1;
 }
 
-function tile(hit, at, tab) {
+function tile(hit, at, tab, isMeeting) {
   const image = h("img", { alt: "", loading: "lazy", decoding: "async", draggable: "false" });
   image.addEventListener("load", () => image.classList.add("is-there"), { once: true });
   image.addEventListener("error", () => image.closest(".tile")?.classList.add("is-broken"), { once: true });
   watch(image, hit.id);
   const title = hit.title || "Untitled";
-  const objects = tellingObjects(hit, tab === "objects");
+  const objects = tellingObjects(hit, { isAll: tab === "objects", isMeeting });
   const said = [title, `${hit.width} by ${hit.height}`, hit.copy_of && (tab === "copies" ? hit.copy_of.reason : "copy"), hit.copies && plural(hit.copies, "copy more", "copies more"),
     objects.length && `with ${objects.map((one) => one.label).join(" and ")}`].filter(Boolean).join(", ");
   const link = h("a", {

@@ -19,12 +19,16 @@ const MOST_BOXES = 8;
 const RELEVANT = 0.5;
 
 /**
- * Return the objects to draw on a hit: all of them where objects are asked for; else what conditions
- * asked for, and in a good match what is nearer to the query than the whole picture.
+ * Return the objects to draw on a hit: all of them in the tab of objects; else those that conditions
+ * ask for, where the hit meets any, and in a good match one that is nearer to the query than the whole.
  */
-export function tellingObjects(hit, isOfObjects) {
+export function tellingObjects(hit, { isAll, isMeeting }) {
+  const objects = hit.objects || [];
+  const labels = objects.filter(({ cosine }) => cosine === undefined).map(({ label }) => label);
   const whole = hit.relevance >= RELEVANT ? hit.parts?.cosine ?? -1 : 2;
-  return (hit.objects || []).filter(({ cosine }) => isOfObjects || cosine === undefined || cosine >= whole).slice(0, MOST_BOXES);
+  const isTelling = ({ label, cosine }) => isAll || cosine === undefined || cosine >= whole
+    || (isMeeting && (objects.length === 1 || labels.includes(label)));
+  return objects.filter(isTelling).slice(0, MOST_BOXES);
 }
 
 /** Return a layer of plain boxes for a tile whose picture, of a ratio, is cut to another one. */
