@@ -24,7 +24,7 @@ import fitting
 import numpy as np
 import peers
 import transforms
-from material import Material, Reader, build, known_copies
+from material import Material, Picture, Reader, build, known_copies, look_alikes
 
 from lookalike.domain.copies import STRICTNESSES, PairEvidence, hash_turns, judge
 from lookalike.engine.copy_judge import CandidatePair, CopyJudge
@@ -35,6 +35,9 @@ from lookalike.imaging.geometry_views import KeypointFinder, read_view
 HERE = Path(__file__).parent
 K = 10
 RADIUS = 10
+NEAR = 0.8
+"""Photographs at least this near count as look-alikes."""
+
 PRECISION = 0.99
 FITTED = 40
 """Originals that the judge was fitted on; the radii of the peers are chosen on the same."""
@@ -81,23 +84,14 @@ def gather(material: Material, pairs: Sequence[Pair], *, is_whole: bool = False)
     return evidence, spent
 
 
-def among_themselves(material: Material) -> list[tuple[int, int, float]]:
-    """Return pairs of the index that look alike, which are bursts for the most part."""
-    near = np.triu(material.vectors @ material.vectors.T, 1)
-    found = np.argwhere(near > 0.75)
-    return [(int(a), int(b), float(near[a, b])) for a, b in found]
-
-
-def gather_bursts(material: Material) -> list[tuple[int, int, PairEvidence]]:
-    pairs = among_themselves(material)
-    thumbnails = {p.facts.id: p.thumbnail for p in material.index}
+def gather_look_alikes(
+    pairs: Sequence[tuple[Picture, Picture, float]],
+) -> list[tuple[Picture, Picture, PairEvidence]]:
+    thumbnails = {p.facts.id: p.thumbnail for one, other, _ in pairs for p in (one, other)}
     judge_of = CopyJudge(thumbnails.get, "strict", threads=2, kept=4000)
-    asked = [
-        CandidatePair(material.index[a].facts, material.index[b].facts, cosine)
-        for a, b, cosine in pairs
-    ]
+    asked = [CandidatePair(one.facts, other.facts, cosine) for one, other, cosine in pairs]
     found = judge_of.measure_all(asked)
-    return [(a, b, evidence) for (a, b, _), evidence in zip(pairs, found, strict=True)]
+    return [(one, other, evidence) for (one, other, _), evidence in zip(pairs, found, strict=True)]
 
 
 def fit(reader: Reader, originals: int, indexed: int) -> None:
@@ -116,28 +110,28 @@ def fit(reader: Reader, originals: int, indexed: int) -> None:
         for (a, b), found in zip(pairs, evidence, strict=True)
     ]
     examples += [
-        (found, is_true(material.index[a].name, material.index[b].name, same), "untouched")
-        for a, b, found in gather_bursts(material)
+        (found, is_true(one.name, other.name, same), fitting.UNTOUCHED)
+        for one, other, found in gather_look_alikes(look_alikes(reader, ("train",), NEAR))
     ]
     report = fitting.fit(examples)
     print(json.dumps(report, indent=1))
     (HERE / "fit.json").write_text(json.dumps(report, indent=1) + "\n")
 
 
-def measure_judge(material: Material, same: set[frozenset[str]]) -> dict:
+def measure_judge(reader: Reader, material: Material, same: set[frozenset[str]]) -> dict:
     """Measure candidates and judge together, every strictness on the same evidence."""
     pairs = candidates(material)
     evidence, (wall, cpu) = gather(material, pairs)
     truth = [is_true(material.copies[a].original, material.index[b].name, same) for a, b in pairs]
     number_of = {picture.name: i for i, picture in enumerate(material.index)}
     reached = {a for (a, b) in pairs if b == number_of[material.copies[a].original]}
-    bursts = gather_bursts(material)
+    bursts = gather_look_alikes(look_alikes(reader, ("dev", "train"), NEAR))
     out: dict = {
         "pairs": len(pairs),
         "wall_ms_a_pair": wall * 1000 / len(pairs),
         "cpu_ms_a_pair": cpu * 1000 / len(pairs),
         "pairs_by_last_stage": stages(evidence),
-        "look_alikes_in_the_index": len(bursts),
+        "look_alikes_with_one_of_dev": len(bursts),
         "candidates": by_transform(material, lambda i: i in reached),
         "strictness": {},
     }
@@ -147,8 +141,8 @@ def measure_judge(material: Material, same: set[frozenset[str]]) -> dict:
         right = sum(v.is_copy and t for v, t in zip(verdicts, truth, strict=True))
         wrong = sum(v.is_copy and not t for v, t in zip(verdicts, truth, strict=True))
         untouched = [
-            is_true(material.index[a].name, material.index[b].name, same)
-            for a, b, found in bursts
+            is_true(one.name, other.name, same)
+            for one, other, found in bursts
             if judge(found, strictness).is_copy
         ]
         found = by_transform(
@@ -320,7 +314,7 @@ def main() -> None:
         "copies": len(reported.copies),
         "neighbours": K,
         "hash_radius": RADIUS,
-        "judge": measure_judge(reported, same),
+        "judge": measure_judge(reader, reported, same),
         "peers": measure_peers(tuning, reported, same),
         "neighbours_needed": neighbours_needed(reported, tuning.vectors),
         "cpu_ms": time_stages(reported),

@@ -25,10 +25,15 @@ POSITIVE = {
 NEGATIVE = {"bits", "squeeze"}
 """What may only speak for a copy, and what only against one."""
 
-WRONG_SHARE = {"strict": 0.0005, "balanced": 0.003, "lenient": 0.015}
+WRONG_SHARE = {"strict": 0.0005, "balanced": 0.002, "lenient": 0.01}
 """The share of wrong ones among the pairs that a stage calls copies."""
 
-LEAST = {"strict": 0.9, "balanced": 0.5, "lenient": 0.25}
+UNTOUCHED = "untouched"
+"""Pairs of photographs as they are; those that overlap are shots of one scene."""
+
+BURSTS_WEIGH = 4.0
+
+LEAST = {"strict": 0.95, "balanced": 0.8, "lenient": 0.5}
 RIDGE = 2e-4
 Example = tuple[PairEvidence, bool, str]
 
@@ -37,7 +42,7 @@ def fit(examples: Sequence[Example]) -> dict:
     models, thresholds = {}, {name: {"bytes": 1.0} for name in WRONG_SHARE}
     report = {}
     for stage, features_of in FEATURES.items():
-        rows = [(features_of(e), y, t) for e, y, t in examples]
+        rows = [(features_of(e), y, t) for e, y, t in examples if not e.is_same_bytes]
         rows = [row for row in rows if row[0]]
         names = list(rows[0][0])
         x = np.array([[row[0][name] for name in names] for row in rows])
@@ -71,11 +76,16 @@ def fit(examples: Sequence[Example]) -> dict:
 def sample_weights(y, transforms, x, names, stage) -> np.ndarray:
     """Let copies weigh as much as others, and each transform as much as another.
 
+    Shots of one scene weigh more than the other pairs that happen to overlap.
+
     The whole of a picture says nothing about crops, which are left to the overlap: copies whose
     whole does not fit at all do not count there.
     """
     counts = Counter(t for t, is_copy in zip(transforms, y, strict=True) if is_copy)
     weights = np.array([1 / counts[t] if c else 1.0 for t, c in zip(transforms, y, strict=True)])
+    if stage == "overlap":
+        alike = [t == UNTOUCHED and not c for t, c in zip(transforms, y, strict=True)]
+        weights[alike] = BURSTS_WEIGH
     if stage == "whole":
         weights[y & (x[:, names.index("agreeing")] < 0.3)] = 0
     weights[y] /= weights[y].sum()

@@ -96,6 +96,26 @@ def known_copies() -> set[frozenset[str]]:
     return {frozenset(pair) for pair in pairs}
 
 
+def look_alikes(
+    reader: Reader, splits: Sequence[str], near: float
+) -> list[tuple[Picture, Picture, float]]:
+    """Return pairs of photographs of those splits that lie near each other, with their cosines.
+
+    Nearly all are shots of one scene. The first of each pair is of the first split; where two
+    splits are named, the second may be of either.
+    """
+    lines = (reader.data / "labels.jsonl").read_text().splitlines()
+    rows = [(row["file"], row["split"]) for row in map(json.loads, lines)]
+    files = [sorted(file for file, split in rows if split == wanted) for wanted in splits]
+    names = [name for group in files for name in group]
+    pictures, vectors = reader.read((name, name, "", reader.file(name)) for name in names)
+    firsts = len(files[0])
+    cosines = np.triu(vectors[:firsts] @ vectors.T, 1)
+    return [
+        (pictures[a], pictures[b], float(cosines[a, b])) for a, b in np.argwhere(cosines > near)
+    ]
+
+
 def build(reader: Reader, split: str, originals: int, indexed: int) -> Material:
     """Take an index of one split, and copies of some of its pictures by every transform.
 
