@@ -49,12 +49,13 @@ class Gathered:
     vector: QueryVector | None = None
     degraded: list[str] = field(default_factory=list)
 
-    def keep_near_objects(self) -> None:
-        """Leave out the rows none of whose objects is near to the query."""
+    def keep_near_objects(self) -> NDArray[np.float32]:
+        """Leave out the rows none of whose objects is near; return how near the others' are."""
         nowhere = np.full(len(self.rows), np.nan, dtype=np.float32)
         is_near = np.isfinite(self.features.setdefault("region", nowhere))
         self.rows = self.rows[is_near]
         self.features = {name: values[is_near] for name, values in self.features.items()}
+        return self.features["region"]
 
 
 @dataclass(frozen=True, slots=True)
