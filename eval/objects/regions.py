@@ -15,8 +15,10 @@ import json
 import random
 import tempfile
 from collections import defaultdict
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+
+import numpy as np
 
 from lookalike.domain.queries import ImagePart, Query, TextPart
 from lookalike.evaluation.datasets import load_dataset
@@ -31,7 +33,8 @@ SEED = 5
 LEAST, MOST = 0.02, 0.6
 """Objects that cover less or more of their picture are no regions that people would mark."""
 
-MOST_PER_LABEL = 12
+MOST_PER_LABEL = 6
+MOST_CAPTIONS = 400
 WEIGHTS = {
     "whole pictures": {"cosine": 1.0},
     "regions": {"region": 1.0},
@@ -74,15 +77,18 @@ def measure(folder: Path) -> dict[str, object]:
                 "label words": _labels(marked, ids),
                 "captions": _captions(dataset, ids),
             }
-            results = {
-                kind: {name: _scored(engine, weights, *found) for name, weights in WEIGHTS.items()}
-                for kind, found in sets.items()
-            }
+            results = {}
+            for kind, (queries, relevant) in sets.items():
+                candidates = _candidates(engine, queries)
+                results[kind] = {
+                    name: _scored(weights, candidates, relevant)
+                    for name, weights in WEIGHTS.items()
+                }
             regions = len(engine.stores.regions)
     return {
         "seed": SEED,
         "commit": commit_of(),
-        "machine": describe_machine(),
+        "machine": asdict(describe_machine()),
         "images": len(ids),
         "regions": regions,
         "queries": {kind: len(found[0]) for kind, found in sets.items()},
@@ -132,22 +138,36 @@ def _captions(dataset, ids):
     relevant = {
         name: {ids[file]: 1 for file in files} for name, files in dataset.caption_qrels().items()
     }
+    chosen = random.Random(SEED).sample(sorted(relevant), min(MOST_CAPTIONS, len(relevant)))
     queries = {
-        name: (Query(texts=(TextPart(dataset.captions[name]),), k=K), None) for name in relevant
+        name: (Query(texts=(TextPart(dataset.captions[name]),), k=K), None) for name in chosen
     }
-    return queries, relevant
+    return queries, {name: relevant[name] for name in chosen}
 
 
-def _scored(engine, weights, queries, relevant):
-    """Return the mean of each metric; a picture does not count as an answer to itself."""
-    engine.use_ranker(ReciprocalRankFusion(weights=weights))
-    run = {}
+def _candidates(engine, queries):
+    """Return the ids and features of every candidate of each query, but for its own picture."""
+    found = {}
     for name, (query, own) in queries.items():
-        hits = engine.search(replace(query, deadline_ms=60_000)).hits
-        run[name] = {hit.record.id: hit.score for hit in hits if hit.record.id != own}
-    return {
-        metric: round(value, 4) for metric, value in evaluate_run(relevant, run, METRICS).items()
+        hits = engine.search(replace(query, deadline_ms=60_000, is_collapsed=False)).hits
+        hits = [hit for hit in hits if hit.record.id != own]
+        features = {
+            part: np.asarray([hit.parts.get(part, np.nan) for hit in hits], np.float32)
+            for part in ("cosine", "region")
+        }
+        found[name] = [hit.record.id for hit in hits], features
+    return found
+
+
+def _scored(weights, candidates, relevant):
+    """Return the mean of each metric under a weighting."""
+    ranker = ReciprocalRankFusion(weights=weights)
+    run = {
+        name: dict(zip(ids, ranker.score(features).tolist(), strict=True))
+        for name, (ids, features) in candidates.items()
     }
+    scores = evaluate_run(relevant, run, METRICS)
+    return {metric: round(value, 4) for metric, value in scores.items()}
 
 
 if __name__ == "__main__":

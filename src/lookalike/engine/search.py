@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from lookalike.ports.ranker import Ranker
 
 MOST_HITS: Final = 1000
+MOST_NAMING_WORDS: Final = 2
+"""So few words name a thing; more tell of a scene."""
+
 LEAST_COLLAPSED: Final = 100
 COLLAPSED_PAGES: Final = 4
 """How deep copies are looked for in a ranking: so many hits, or so many pages."""
@@ -166,12 +169,9 @@ class Searcher:
             degraded.append("vector: this index's encoder knows no words")
         with watch.stage("rank"):
             if query.is_of_objects:
-                gathered.keep_near_objects()
-            scores = (
-                gathered.features["region"]
-                if query.is_of_objects
-                else self._ranker.score(gathered.features)
-            )
+                scores = gathered.keep_near_objects()
+            else:
+                scores = self._ranker.score(_telling(query, gathered.features))
             order = np.lexsort((gathered.rows, -scores)) if len(scores) else np.empty(0, np.int64)
         if query.is_collapsed and len(order):
             with watch.stage("collapse"):
@@ -343,6 +343,23 @@ class Searcher:
             "excluded": list(query.match.excluded),
             **self._ranker.explain(),
         }
+
+
+def _telling(
+    query: Query, features: Mapping[str, NDArray[np.float32]]
+) -> Mapping[str, NDArray[np.float32]]:
+    """Return the features that order this query's candidates.
+
+    The nearest region tells more than the whole picture of what a part of a picture shows, and
+    something of what a word or two name; it misleads where a sentence tells of a whole scene
+    (eval/objects/regions.json).
+    """
+    is_of_part = any(part.region is not None and part.weight > 0 for part in query.images)
+    words = " ".join(part.text for part in query.texts if part.weight > 0).split()
+    is_of_thing = not query.images and 0 < len(words) <= MOST_NAMING_WORDS
+    if is_of_part or is_of_thing:
+        return features
+    return {name: values for name, values in features.items() if name != "region"}
 
 
 def copies_of(record: ImageRecord) -> int:

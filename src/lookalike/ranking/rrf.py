@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from lookalike.ports.ranker import Features
 
-DEFAULT_WEIGHTS: Final[Mapping[str, float]] = {"bm25": 1.0, "cosine": 1.0}
+DEFAULT_WEIGHTS: Final[Mapping[str, float]] = {"bm25": 1.0, "cosine": 1.0, "region": 1.5}
 
 
 @dataclass(frozen=True, slots=True)
