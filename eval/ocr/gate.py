@@ -150,7 +150,8 @@ def fit(data: Path, cache: Path, fonts: list[str], rounds: int) -> None:
     xs, ys = [], []
     for turn in range(rounds):
         now = Weights(**weights) if turn else None
-        made = [*bare, *(training.plain(rng) for _ in range(40))]
+        made = [training.turned(scene, rng) if turn else scene for scene in bare]
+        made += [training.plain(rng) for _ in range(150)]
         made += [training.changed(scene, rng) for scene in full]
         made += [training.with_text(scene, fonts, rng) for scene in rng.choices(bare, k=120)]
         made += [training.page(fonts, rng) for _ in range(40)]
@@ -250,7 +251,7 @@ def main() -> None:
         fit(options.data, options.cache, fonts[::2], options.fit)
         text_gate.packaged_weights.cache_clear()
     chosen = measure(options.data, options.cache, reported=False)
-    for threshold in (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9):
+    for threshold in (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9):
         print(threshold, json.dumps(report(chosen, threshold)))
     held = measure(options.data, options.cache, reported=True)
     done = subprocess.run(

@@ -216,11 +216,20 @@ def changed(scene: Scene, rng: random.Random) -> Scene:
     return Scene(255 - pixels if rng.random() < 0.3 else pixels, texts)
 
 
+def turned(scene: Scene, rng: random.Random) -> Scene:
+    """Return a scene without text as another one: mirrored or on its side, and changed."""
+    pixels = scene.pixels[:, ::-1] if rng.random() < 0.5 else scene.pixels
+    turns = rng.choice((0, 0, 1, 2))
+    return changed(Scene(np.ascontiguousarray(np.rot90(pixels, turns))), rng)
+
+
 def plain(rng: random.Random) -> Scene:
     """A picture of stripes, boards, noise or nothing, which must not open the gate."""
-    height, width = rng.randint(120, 640), rng.randint(120, 640)
+    height, width = rng.randint(100, 360), rng.randint(100, 360)
     y, x = np.mgrid[:height, :width].astype(np.float32)
     low, high = sorted((rng.randint(0, 255), rng.randint(0, 255)))
+    if rng.random() < 0.3:
+        low, high = 0, 255
     period, turn = 10 ** rng.uniform(0.3, 1.8), rng.choice((0, np.pi / 2, rng.uniform(0, np.pi)))
     wave = np.sin((x * np.cos(turn) + y * np.sin(turn)) * 2 * np.pi / period)
     board = np.sin(x * 2 * np.pi / period + 0.1) * np.sin(y * 2 * np.pi / period + 0.1)

@@ -35,8 +35,12 @@ from lookalike.domain.images import text_of_words
 from lookalike.ports.ocr import Ocr
 
 HERE = Path(__file__).parent
-RAPID = [(640, 640), (640, 1280), (960, 960), (960, 1600), (1280, 1280), (1280, 2000)]
+RAPID = [
+    *((640, 960), (640, 1280), (960, 960), (960, 1280), (960, 1600), (960, 2000)),
+    *((1280, 1280), (1280, 1600)),
+]
 TESSERACT = [("3", 960), ("3", 1600), ("3", 2000), ("11", 1600), ("12", 1600)]
+SWEPT_RECEIPTS = 4
 NOTE = (
     "scenes have words that are too small for a transcript and count as wrong when they are "
     "read; two pictures are pages, so their figures say little"
@@ -171,12 +175,14 @@ def main() -> None:
     reported = [p for p in pictures if is_reported(p[0])]
     head = {"machine": platform.machine(), "commit": commit(), "threads": 1, "note": NOTE}
     if options.sweep:
-        result = sweep(chosen)
+        receipts = [p for p in chosen if p[1] == "receipt"][:SWEPT_RECEIPTS]
+        result = sweep([p for p in chosen if p[1] != "receipt"] + receipts)
         table(result)
         (HERE / "sweep.json").write_text(json.dumps(head | {"chosen_on": result}, indent=1) + "\n")
         return
     if options.int8:
-        result = quantised(chosen)
+        receipts = [p for p in chosen if p[1] == "receipt"][:SWEPT_RECEIPTS]
+        result = quantised([p for p in chosen if p[1] != "receipt"] + receipts)
         table(result)
         (HERE / "int8.json").write_text(json.dumps(head | {"chosen_on": result}, indent=1) + "\n")
         return

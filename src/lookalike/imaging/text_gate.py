@@ -23,7 +23,7 @@ from lookalike.domain.arrays import Pixels
 Plane: TypeAlias = NDArray[np.float32]
 Grey: TypeAlias = NDArray[np.uint8]
 
-THRESHOLD: Final = 0.7
+THRESHOLD: Final = 0.75
 """The score from which text should be looked for."""
 
 BLOCK: Final = 8
