@@ -212,6 +212,25 @@ def test_words_show_the_like_by_looks_alone(client):
     assert all("bm25" not in hit["parts"] for hit in answer["hits"])
 
 
+def test_an_added_picture_is_looked_at_and_placed_at_once(client, edits, ids):
+    sign = client.get(f"/v1/images/{ids['0-yellow.png']}/original").content + b"\0"
+    added = [
+        client.post("/v1/images", files={"file": ("new.jpg", data)}).json()["id"]
+        for data in (edits["mirrored"], sign)
+    ]
+    group = groups(client.get(f"/v1/images/{added[0]}/group"))["groups"][0]
+    assert len(group["members"]) == 3
+    own = {"images": [{"id": ids["original.jpg"]}], "collapse": False, "k": 3}
+    marks = [hit["copy_of"]["reason"] for hit in found(client.post("/v1/search", json=own))["hits"]]
+    assert marks[0] == "the same file"
+    assert all("same picture" in one for one in marks[1:])
+    record = client.get(f"/v1/images/{added[1]}").json()
+    assert [one["label"] for one in record["objects"]] == ["bird"]
+    assert record["ocr_text"] == "NO PARKING"
+    for image in added:
+        client.delete(f"/v1/images/{image}")
+
+
 def test_decisions_hold_and_are_taken_back(client, ids):
     one, two, other = ids["original.jpg"], ids["small.jpg"], ids["other.jpg"]
     group = groups(client.get(f"/v1/images/{two}/group"))["groups"][0]

@@ -206,7 +206,8 @@ def _marks(engine: Engine, query: Query, result: SearchResult) -> Mapping[str, d
     if len(query.images) != 1 or query.images[0].region or query.texts:
         return {}
     own = _stored(engine, query.images[0])
-    group = engine.copies.group_of(own) if own is not None and engine.has(own) else None
+    has_groups = own is not None and any(hit.record.copy_group is not None for hit in result.hits)
+    group = engine.copies.group_of(own) if own is not None and has_groups else None
     reasons = {record.id: member.reason for record, member in group.members} if group else {}
     marks: dict[str, dict[str, Any]] = {}
     for hit in result.hits:
