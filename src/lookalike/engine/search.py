@@ -22,6 +22,7 @@ from lookalike.engine.cursor import (
     encode_cursor,
     fingerprint,
 )
+from lookalike.engine.telling import telling_features
 from lookalike.ranking.calibration import LEAST_SAMPLE, Background
 from lookalike.telemetry.stages import StageTimer
 
@@ -39,9 +40,6 @@ if TYPE_CHECKING:
     from lookalike.ports.ranker import Ranker
 
 MOST_HITS: Final = 1000
-MOST_NAMING_WORDS: Final = 2
-"""So few words name a thing; more tell of a scene."""
-
 LEAST_COLLAPSED: Final = 100
 COLLAPSED_PAGES: Final = 4
 """How deep copies are looked for in a ranking: so many hits, or so many pages."""
@@ -171,7 +169,7 @@ class Searcher:
             if query.is_of_objects:
                 scores = gathered.keep_near_objects()
             else:
-                scores = self._ranker.score(_telling(query, gathered.features))
+                scores = self._ranker.score(telling_features(query, gathered.features))
             order = np.lexsort((gathered.rows, -scores)) if len(scores) else np.empty(0, np.int64)
         if query.is_collapsed and len(order):
             with watch.stage("collapse"):
@@ -343,23 +341,6 @@ class Searcher:
             "excluded": list(query.match.excluded),
             **self._ranker.explain(),
         }
-
-
-def _telling(
-    query: Query, features: Mapping[str, NDArray[np.float32]]
-) -> Mapping[str, NDArray[np.float32]]:
-    """Return the features that order this query's candidates.
-
-    The nearest region tells more than the whole picture of what a part of a picture shows, and
-    something of what a word or two name; it misleads where a sentence tells of a whole scene
-    (eval/objects/regions.json).
-    """
-    is_of_part = any(part.region is not None and part.weight > 0 for part in query.images)
-    words = " ".join(part.text for part in query.texts if part.weight > 0).split()
-    is_of_thing = not query.images and 0 < len(words) <= MOST_NAMING_WORDS
-    if is_of_part or is_of_thing:
-        return features
-    return {name: values for name, values in features.items() if name != "region"}
 
 
 def copies_of(record: ImageRecord) -> int:
