@@ -111,6 +111,23 @@ def measure(ocr: Ocr, pictures: list) -> dict[str, dict[str, object]]:
     return {kind: tally.figures() for kind, tally in sorted(tallies.items())}
 
 
+def on_nothing(ocr: Ocr) -> dict[str, dict[str, object]]:
+    """Words and CPU time of pictures of 1600 × 1200 without text."""
+    y, x = np.mgrid[:1200, :1600]
+    noise = np.random.default_rng(0).integers(0, 256, (1200, 1600, 3), dtype=np.uint8)
+    result = {}
+    for name, picture in (
+        ("noise", noise),
+        ("board of 4", np.repeat((((y // 4 + x // 4) % 2) * 255)[:, :, None], 3, axis=2)),
+        ("board of 32", np.repeat((((y // 32 + x // 32) % 2) * 255)[:, :, None], 3, axis=2)),
+        ("white", noise | 255),
+    ):
+        start = cpu_s()
+        words = ocr.read(picture.astype(np.uint8))
+        result[name] = {"words": len(words), "cpu_ms": round(1000 * (cpu_s() - start))}
+    return result
+
+
 def sweep(pictures: list) -> dict[str, object]:
     """Both readers at several sizes, on the half that settings are chosen on."""
     result = {}
@@ -192,6 +209,7 @@ def main() -> None:
         result[f"{name}, reported half"] = measure(reader, reported)
         result[f"{name}, half chosen on"] = measure(reader, chosen)
     table(result)
+    head["on_nothing"] = {name: on_nothing(reader) for name, reader in readers.items()}
     head["readers"] = {name: reader.fingerprint for name, reader in readers.items()}
     (HERE / "ocr.json").write_text(json.dumps(head | result, indent=1) + "\n")
 

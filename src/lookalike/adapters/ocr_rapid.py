@@ -36,6 +36,10 @@ SIDE: Final = 1600
 FIND_SIDE: Final = 960
 """The longer side that lines are found at, in pixels."""
 
+FINE_SIDE: Final = 1280
+"""The longer side that they are found at when most turn out to be small."""
+
+_SMALL_LINES: Final = 18
 _SMALLEST_SIDE: Final = 480
 _LEAST_SCORE: Final = 0.6
 _MOST_LINES: Final = 600
@@ -79,7 +83,7 @@ class RapidOcr:
             number = version("rapidocr")
         except PackageNotFoundError:
             number = "missing"
-        return f"rapidocr-{number}-{self._find_side}-{self._side}"
+        return f"rapidocr-{number}-{self._find_side}-{FINE_SIDE}-{self._side}"
 
     @property
     def side(self) -> int:
@@ -96,14 +100,25 @@ class RapidOcr:
         large = fitted(checked_picture(picture), least=_SMALLEST_SIDE, most=self._side)
         if min(large.shape[:2]) < THINNEST:
             return ()
-        small = fitted(large, least=1, most=self._find_side)
         ends_at = time.monotonic() + self._timeout_s
         engine = self._loaded()
-        quads = _find(engine, _bgr(small))
+        quads = self._found(engine, large)
         height, width = large.shape[:2]
-        quads *= np.array((width / small.shape[1], height / small.shape[0]))
         pieces = list(_read(engine, _bgr(large), quads, ends_at))
         return bounded(words_in_order(pieces, (width, height)))
+
+    def _found(self, engine: Any, large: Pixels) -> Points:
+        """Return the corners of lines on `large`, looked for twice where letters are small."""
+        quads = np.empty((0, 4, 2))
+        for side in (self._find_side, min(FINE_SIDE, self._side)):
+            small = fitted(large, least=1, most=side)
+            quads = _find(engine, _bgr(small))
+            thickness = _thickness(_upright(quads))
+            scale = large.shape[1] / small.shape[1], large.shape[0] / small.shape[0]
+            quads *= np.array(scale)
+            if max(scale) == 1 or not len(quads) or np.median(thickness) >= _SMALL_LINES:
+                break
+        return quads
 
     def _loaded(self) -> Any:
         with self._lock:
@@ -179,7 +194,7 @@ def _read(engine: Any, picture: Pixels, quads: Points, ends_at: float) -> Iterat
     """Yield what is read off each quad, similar lengths together, until it is too late."""
     corners = _upright(quads)
     lengths = np.linalg.norm(corners[:, 1] - corners[:, 0], axis=1)
-    thickness = np.linalg.norm(corners[:, 3] - corners[:, 0], axis=1)
+    thickness = _thickness(corners)
     order = np.argsort(lengths / np.maximum(thickness, 1), kind="stable")
     order = order[np.minimum(lengths, thickness)[order] >= 1]
     scale = np.array(picture.shape[1::-1], np.float64)
@@ -213,6 +228,10 @@ def _upright(quads: Points) -> Points:
     height = np.maximum(_distance(quads, 0, 3), _distance(quads, 1, 2)).astype(int)
     standing: BoolMask = height >= _STANDING * np.maximum(width, 1)
     return np.where(standing[:, None, None], np.roll(quads, -1, axis=1), quads)
+
+
+def _thickness(quads: Points) -> Points:
+    return np.linalg.norm(quads[:, 3] - quads[:, 0], axis=1)
 
 
 def _distance(quads: Points, one: int, other: int) -> Points:
