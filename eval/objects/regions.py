@@ -35,6 +35,9 @@ LEAST, MOST = 0.02, 0.6
 
 MOST_PER_LABEL = 6
 MOST_CAPTIONS = 400
+LIFTED = {"lifted 1": {"cosine": 1.0, "region": 1.0}, "lifted 1.5": {"cosine": 1.0, "region": 1.5}}
+"""Of the two shares the larger counts alone."""
+
 WEIGHTS = {
     "whole pictures": {"cosine": 1.0},
     "regions": {"region": 1.0},
@@ -42,6 +45,7 @@ WEIGHTS = {
     "both, regions 0.5": {"cosine": 1.0, "region": 0.5},
     "both, regions 1": {"cosine": 1.0, "region": 1.0},
     "both, regions 2": {"cosine": 1.0, "region": 2.0},
+    **LIFTED,
 }
 METRICS = ("recall@10", "precision@10", "ap")
 K = 300
@@ -81,7 +85,12 @@ def measure(folder: Path) -> dict[str, object]:
             for kind, (queries, relevant) in sets.items():
                 candidates = _candidates(engine, queries)
                 results[kind] = {
-                    name: _scored(weights, candidates, relevant)
+                    name: _scored(
+                        weights,
+                        {"region": "cosine"} if name in LIFTED else {},
+                        candidates,
+                        relevant,
+                    )
                     for name, weights in WEIGHTS.items()
                 }
             regions = len(engine.stores.regions)
@@ -159,9 +168,9 @@ def _candidates(engine, queries):
     return found
 
 
-def _scored(weights, candidates, relevant):
+def _scored(weights, lifts, candidates, relevant):
     """Return the mean of each metric under a weighting."""
-    ranker = ReciprocalRankFusion(weights=weights)
+    ranker = ReciprocalRankFusion(weights=weights, lifts=lifts)
     run = {
         name: dict(zip(ids, ranker.score(features).tolist(), strict=True))
         for name, (ids, features) in candidates.items()

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
     from lookalike.ports.ranker import Features
 
-DEFAULT_WEIGHTS: Final[Mapping[str, float]] = {"bm25": 1.0, "cosine": 1.0, "region": 1.5}
+DEFAULT_WEIGHTS: Final[Mapping[str, float]] = {"bm25": 1.0, "cosine": 1.0, "region": 1.0}
+
+DEFAULT_LIFTS: Final[Mapping[str, str]] = {"region": "cosine"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,19 +23,23 @@ class ReciprocalRankFusion:
     """RRF (Cormack, Clarke and Büttcher 2009): the sum of weight / (rrf_k + rank) over features.
 
     Ranks begin at 1; equal values share the best of their ranks. BM25 counts only where words
-    matched (a score above zero), the cosine always. A feature that is NaN adds nothing. The
-    result is divided by its greatest possible value, so that scores lie in [0, 1].
+    matched (a score above zero), the cosine always. A feature that is NaN adds nothing. Of a
+    feature and the one that it `lifts` only the larger share counts: how near a region is says the
+    same of a picture as its cosine, more clearly or less. The result is divided by its greatest
+    possible value, so that scores lie in [0, 1].
     """
 
     rrf_k: float = 60.0
     weights: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_WEIGHTS))
+    lifts: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULT_LIFTS))
     name: str = "rrf"
 
     def score(self, features: Features) -> NDArray[np.float32]:
         """Return `(n,)` fused scores in [0, 1]."""
         sizes = {values.shape[0] for values in features.values()}
-        total = np.zeros(sizes.pop() if sizes else 0, dtype=np.float64)
-        best = 0.0
+        size = sizes.pop() if sizes else 0
+        shares: dict[str, NDArray[np.float64]] = {}
+        best: dict[str, float] = {}
         for name, weight in self.weights.items():
             values = features.get(name)
             if values is None or weight <= 0:
@@ -41,14 +47,22 @@ class ReciprocalRankFusion:
             counts = np.isfinite(values) & ((values > 0) if name == "bm25" else True)
             if not counts.any():
                 continue
-            best += weight / (self.rrf_k + 1)
-            ranks = competition_ranks(values[counts])
-            total[counts] += weight / (self.rrf_k + ranks)
-        return (total / best if best else total).astype(np.float32)
+            group = self.lifts.get(name, name)
+            share = np.zeros(size, dtype=np.float64)
+            share[counts] = weight / (self.rrf_k + competition_ranks(values[counts]))
+            shares[group] = np.maximum(shares.get(group, 0.0), share)
+            best[group] = max(best.get(group, 0.0), weight / (self.rrf_k + 1))
+        total = np.sum(list(shares.values()), axis=0) if shares else np.zeros(size)
+        return (total / (sum(best.values()) or 1.0)).astype(np.float32)
 
     def explain(self) -> Mapping[str, object]:
         """Return the constant and the weights."""
-        return {"ranker": self.name, "rrf_k": self.rrf_k, "weights": dict(self.weights)}
+        return {
+            "ranker": self.name,
+            "rrf_k": self.rrf_k,
+            "weights": dict(self.weights),
+            "lifts": dict(self.lifts),
+        }
 
 
 def competition_ranks(values: NDArray[np.float32]) -> NDArray[np.int64]:
