@@ -51,6 +51,12 @@ Explain: TypeAlias = Annotated[
         "--explain", help="Show score parts, choices and milliseconds.", rich_help_panel=OUTPUT
     ),
 ]
+AllCopies: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--all-copies", help="Show every copy, not one of each group.", rich_help_panel=OUTPUT
+    ),
+]
 Sheet: TypeAlias = Annotated[
     Path | None,
     typer.Option(
@@ -146,6 +152,7 @@ class Ask:
     is_json: bool
     sheet: Path | None
     filters: dict[str, str]
+    is_collapsed: bool = True
 
 
 def given(**options: str | int | None) -> dict[str, str]:

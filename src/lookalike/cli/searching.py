@@ -36,6 +36,7 @@ def search(
     until: opt.Until = None,
     cursor: opt.Cursor = None,
     explain: opt.Explain = False,
+    all_copies: opt.AllCopies = False,
     sheet: opt.Sheet = None,
     is_json: opt.Json = False,
 ) -> None:
@@ -50,7 +51,7 @@ def search(
         min_height=min_height, max_width=max_width, max_height=max_height, licence=licence,
         site=site, object=object_, since=since, until=until,
     )  # fmt: skip
-    ask = opt.Ask(index, config, k, cursor, explain, is_json, sheet, filters)
+    ask = opt.Ask(index, config, k, cursor, explain, is_json, sheet, filters, not all_copies)
     _answer(parse_query(" ".join(query), k=k), ask)
 
 
@@ -83,6 +84,7 @@ def similar(
     until: opt.Until = None,
     cursor: opt.Cursor = None,
     explain: opt.Explain = False,
+    all_copies: opt.AllCopies = False,
     sheet: opt.Sheet = None,
     is_json: opt.Json = False,
 ) -> None:
@@ -103,7 +105,10 @@ def similar(
     query = replace(
         query, source=" ".join(filter(None, (picture, text))), images=(*query.images, part)
     )
-    _answer(query, opt.Ask(index, config, k, cursor, explain, is_json, sheet, filters))
+    _answer(
+        query,
+        opt.Ask(index, config, k, cursor, explain, is_json, sheet, filters, not all_copies),
+    )
 
 
 def image_part(picture: str) -> ImagePart:
@@ -127,6 +132,7 @@ def _answer(query: Query, ask: opt.Ask) -> None:
         filter=query.filter & filters_from_options(ask.filters),
         cursor=ask.cursor,
         is_explained=ask.is_explained,
+        is_collapsed=ask.is_collapsed,
     )
     with open_engine(ask.index, ask.config) as engine:
         if query.texts:
