@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import io
 import json
 import random
+import subprocess
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from PIL import Image
 from lookalike.adapters.bundle_files import load_bundle
 from lookalike.adapters.encoder_onnx import OnnxEncoder
 from lookalike.domain.images import ImageFacts
+from lookalike.evaluation.reports import describe_machine
 from lookalike.imaging.examine import ExaminePlan, examine
 
 BATCH = 64
@@ -45,6 +48,18 @@ class Material:
     copies: Sequence[Picture]
     copy_vectors: np.ndarray
     hard: frozenset[str]
+
+
+def circumstances() -> dict:
+    """Return where, when and of which revision something was measured."""
+    head = ["git", "rev-parse", "HEAD"]
+    commit = subprocess.run(head, capture_output=True, text=True, check=True)
+    return {
+        "machine": asdict(describe_machine()),
+        "date": dt.datetime.now(tz=dt.UTC).date().isoformat(),
+        "commit": commit.stdout.strip(),
+        "seed": 0,
+    }
 
 
 class Reader:

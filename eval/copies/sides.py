@@ -13,6 +13,7 @@ import random
 from pathlib import Path
 
 import transforms
+from material import circumstances
 from PIL import Image
 
 from lookalike.engine.copy_judge import CandidatePair, CopyJudge
@@ -43,7 +44,11 @@ def main() -> None:
         own = [examine(transforms.jpeg(image), plan=plan) for image in images]
         table[side] = {name: measure(name, images, own, plan) for name in NAMES}
         print(side, json.dumps(table[side]))
-    report = {"originals": len(images), "recall_and_wrong_by_side": table}
+    report = {
+        **circumstances(),
+        "originals": len(images),
+        "recall_and_wrong_by_side": table,
+    }
     (HERE / "sides.json").write_text(json.dumps(report, indent=1) + "\n")
 
 
