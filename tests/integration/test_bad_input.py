@@ -399,7 +399,8 @@ def test_a_disk_that_fills_stops_the_run_and_the_next_goes_on(commands, tiny_bun
         assert_refused(full, 3, "no space is left")
         ids = acknowledged.read_text().split()
         assert 0 < len(ids) < 300
-        found = commands.run("search", "red", "--index", index, "--json", "-k", "1000")
+        every = ("--json", "-k", "1000", "--all-copies")
+        found = commands.run("search", "red", "--index", index, *every)
         assert found.code == 0, found
         assert set(ids) <= {hit["id"] for hit in found.json["hits"]}
         again = commands.run(*argv, values=values)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 
 from lookalike.domain.errors import NotFoundError, UsageError
-from lookalike.engine.copy_judge import CandidatePair
 from lookalike.engine.copy_placing import CopyPlacer
 from lookalike.ports.copies import CopyDecision, CopyStep
 
@@ -76,6 +75,8 @@ class CopySearch:
             for other in others
             if other in known and other not in said
         ]
+        from lookalike.engine.copy_judge import CandidatePair
+
         judged = self._placer.judged(
             [CandidatePair.of(record, known[other], cosine) for other, cosine in asked]
         )

@@ -24,7 +24,6 @@ from lookalike.domain.copy_groups import (
 )
 from lookalike.domain.hits import NO_ROW
 from lookalike.domain.images import ImageFacts
-from lookalike.engine.copy_judge import CandidatePair, CopyJudge
 from lookalike.engine.originals import thumbnail_key
 from lookalike.ports.copies import CopyMember
 
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from lookalike.domain.arrays import FloatMatrix
     from lookalike.domain.copies import PairEvidence, Strictness, Verdict
     from lookalike.domain.images import ImageRecord
+    from lookalike.engine.copy_judge import CandidatePair, CopyJudge
     from lookalike.engine.hash_follower import HashFollower
     from lookalike.engine.stores import Stores
 
@@ -81,7 +81,17 @@ class CopyPlacer:
         self._stores = stores
         self._hashes = hashes
         self._strictness: Strictness = strictness_named(strictness)
-        self._judge = CopyJudge(lambda image: stores.blobs.get(thumbnail_key(image)), strictness)
+        self._made: CopyJudge | None = None
+
+    @property
+    def _judge(self) -> CopyJudge:
+        """The judge, made when a pair is first looked at: it loads what lays pictures over."""
+        if self._made is None:
+            from lookalike.engine.copy_judge import CopyJudge
+
+            blobs = self._stores.blobs
+            self._made = CopyJudge(lambda image: blobs.get(thumbnail_key(image)), self._strictness)
+        return self._made
 
     def place(self, rows: Sequence[int], *, seq: int | None = None) -> int:
         """Place images that are new or changed; return how many pairs were called copies."""
@@ -126,6 +136,10 @@ class CopyPlacer:
             for pair, cosine in sorted(pairs.items())
             if pair[0] in known and pair[1] in known
         ]
+        if not told:
+            return []
+        from lookalike.engine.copy_judge import CandidatePair
+
         judged = self.judged(
             [CandidatePair.of(known[one], known[other], cosine) for (one, other), cosine in told]
         )
@@ -203,6 +217,8 @@ class CopyPlacer:
         candidates: Sequence[tuple[ImageFacts, float | None]],
     ) -> Sequence[tuple[PairEvidence, Verdict]]:
         """Judge a picture that is not stored against stored ones, with their cosines."""
+        from lookalike.engine.copy_judge import CandidatePair, CopyJudge
+
         judging = CopyJudge(
             lambda image: (
                 thumbnail if image == facts.id else self._stores.blobs.get(thumbnail_key(image))
