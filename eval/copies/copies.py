@@ -39,7 +39,7 @@ from lookalike.imaging.geometry_views import KeypointFinder, read_view
 HERE = Path(__file__).parent
 NOTE = (
     "weights and thresholds were fitted on train alone; but the weight of bursts and the least "
-    "thresholds were raised after a first fit had called some look-alikes copies, of which five "
+    "thresholds were raised after a first fit had called some look-alikes copies, of which three "
     "had one side in dev, so the look-alikes are no held-out figure; radii of peers were chosen "
     "on train, so that their precision here may fall short of 0.99"
 )
