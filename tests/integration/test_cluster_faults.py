@@ -100,7 +100,7 @@ def assert_whole(stores, folder, count):
     assert stores.vectors.has(rows).all()
     assert stores.texts.has(rows).all()
     for image in images:
-        thumbnail, _, vector = blob_keys(stores.space, image)
+        thumbnail, _, vector, _ = blob_keys(stores.space, image)
         assert stores.blobs.has(thumbnail)
         assert stores.blobs.has(vector)
 
