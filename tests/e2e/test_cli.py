@@ -43,22 +43,18 @@ class Shop:
         with open(os.path.join(os.fsencode(self.pictures), ODD_NAME), "wb") as file:
             file.write(picture("green", seed=500))
         return self.run(
-            "index",
-            self.pictures,
-            "--encoder",
-            self.bundle,
-            "--licence",
-            "CC0",
-            "--json",
-            "--no-objects",
-            "--no-ocr",
+            "index", self.pictures, "--encoder", self.bundle, "--licence", "CC0", "--json"
         )
 
     def run(self, *argv, **setup):
-        return self._commands.run(*argv, "--index", self.index, **setup)
+        return self._commands.run(*self._whole(argv), **setup)
 
     def start(self, *argv, **setup):
-        return self._commands.start(*argv, "--index", self.index, **setup)
+        return self._commands.start(*self._whole(argv), **setup)
+
+    def _whole(self, argv):
+        features = ("--no-objects", "--no-ocr", "--copies", "balanced")
+        return (*argv, *(features if argv[0] == "index" else ()), "--index", self.index)
 
     def ask(self, *argv, **setup):
         """Run a command that is to succeed, and return its JSON object."""

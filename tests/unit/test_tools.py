@@ -1,52 +1,72 @@
 """The floor contract for adapters, and the reference of the command line."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Annotated
 
-import grimp
+import pytest
 import typer
 import typer.main
-from importlinter.domain.contract import registry
 
 from tools import cli_help
-from tools.adapter_families import AdapterFamiliesContract
 
-PACKAGE = "app.adapters"
+ROOT = Path(__file__).resolve().parent.parent.parent
+LINT = (sys.executable, "-c", "from importlinter.cli import lint_imports_command as lint; lint()")
+RULES = """
+[importlinter]
+root_package = app
+contract_types =
+    adapter_families: tools.adapter_families.AdapterFamiliesContract
 
-
-def check(*imports, joined=("encoder bundle",)):
-    graph = grimp.ImportGraph()
-    for module in ("app", PACKAGE, *(m for pair in imports for m in pair)):
-        graph.add_module(module)
-    for importer, imported in imports:
-        graph.add_import(importer=importer, imported=imported)
-    options = {"package": PACKAGE, "joined": list(joined)}
-    contract = AdapterFamiliesContract("adapters", {}, options)
-    return contract.check(graph, verbose=False)
-
-
-def test_a_family_may_share_code():
-    assert check(
-        ("app.adapters.vectors_ivf", "app.adapters.vectors_exact"),
-        ("app.adapters.encoder_onnx", "app.adapters.bundle_files"),
-        ("app.adapters.vectors_ivf", "app.ports.vectors"),
-    ).kept
+[importlinter:contract:adapters]
+name = Families
+type = adapter_families
+package = app.adapters
+joined =
+    {joined}
+"""
 
 
-def test_families_do_not_know_each_other():
-    found = check(("app.adapters.vectors_ivf", "app.adapters.text_tantivy"))
-    assert not found.kept
-    assert found.metadata["crossings"] == [
-        ("app.adapters.vectors_ivf", "app.adapters.text_tantivy")
-    ]
+@pytest.fixture
+def lint(tmp_path):
+    """Have import-linter look at a package whose adapters import each other as pairs say."""
+
+    def linted(*imports, joined="encoder bundle"):
+        adapters = tmp_path / "app" / "adapters"
+        adapters.mkdir(parents=True)
+        (adapters.parent / "__init__.py").touch()
+        (adapters / "__init__.py").touch()
+        for importer, imported in imports:
+            (adapters / f"{imported}.py").touch()
+            (adapters / f"{importer}.py").write_text(f"import app.adapters.{imported}\n")
+        (tmp_path / "rules.ini").write_text(RULES.format(joined=joined))
+        paths = {"PYTHONPATH": os.pathsep.join((str(ROOT), str(tmp_path)))}
+        return subprocess.run(
+            [*LINT, "--config", "rules.ini", "--no-cache", "--no-logo"],
+            cwd=tmp_path, env=os.environ | paths, text=True, capture_output=True, check=False,
+        )  # fmt: skip
+
+    return linted
 
 
-def test_words_are_one_family_only_when_joined():
-    assert not check(("app.adapters.encoder_onnx", "app.adapters.bundle_files"), joined=()).kept
+def test_a_family_may_share_code(lint):
+    done = lint(("vectors_ivf", "vectors_exact"), ("encoder_onnx", "bundle_files"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "1 kept, 0 broken" in done.stdout
 
 
-def test_import_linter_can_load_the_contract():
-    registry.register(AdapterFamiliesContract, "adapter_families")
-    assert registry.get_contract_class("adapter_families") is AdapterFamiliesContract
+def test_families_do_not_know_each_other(lint):
+    done = lint(("vectors_ivf", "text_tantivy"), ("vectors_exact", "vectors_ivf"))
+    assert done.returncode == 1
+    told = " ".join(done.stdout.split())
+    assert "app.adapters.vectors_ivf is not allowed to import app.adapters.text_tantivy" in told
+    assert told.count("is not allowed") == 1
+
+
+def test_words_are_one_family_only_when_joined(lint):
+    assert lint(("encoder_onnx", "bundle_files"), joined="vectors regions").returncode == 1
 
 
 def test_the_reference_holds_every_command_argument_and_option():
