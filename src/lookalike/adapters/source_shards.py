@@ -15,20 +15,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final, cast
 
+from lookalike.adapters.source_archives import archives_named, names_in
 from lookalike.domain import reasons
 from lookalike.domain.errors import ImageError, SourceError
 from lookalike.domain.source_rows import clean_text, row_of_json, source_of_row
 from lookalike.domain.sources import (
     IMAGE_SUFFIXES,
     TAR_SUFFIXES,
-    GlobPattern,
     archive_uri,
-    expand_braces,
     file_fingerprint,
     has_suffix,
-    is_glob,
     is_url,
-    natural_key,
     suffix_of,
     uri_of_path,
 )
@@ -86,7 +83,7 @@ class ShardSource:
         path = os.path.expanduser(text)
         if not os.path.isdir(path):
             return has_suffix(text, TAR_SUFFIXES)
-        names = _names_in(path)
+        names = names_in(path)
         has_pictures = any(suffix_of(name) in IMAGE_SUFFIXES for name in names)
         return not has_pictures and any(has_suffix(name, TAR_SUFFIXES) for name in names)
 
@@ -106,7 +103,7 @@ class ShardSource:
 
     def items(self) -> Iterator[SourceItem]:
         """Yield the pictures shard by shard, in the order of their members."""
-        shards = self._shards()
+        shards = archives_named(self._name, TAR_SUFFIXES)
         first = next(shards, None)
         if first is None:
             raise SourceError(
@@ -116,20 +113,6 @@ class ShardSource:
         yield from self._shard_items(first)
         for shard in shards:
             yield from self._shard_items(shard)
-
-    def _shards(self) -> Iterator[str]:
-        """Yield the absolute paths of the shards in natural order."""
-        path = os.path.abspath(os.path.expanduser(self._name))
-        if os.path.isdir(path):
-            for name in _names_in(path):
-                if has_suffix(name, TAR_SUFFIXES):
-                    yield os.path.join(path, name)
-            return
-        if os.path.lexists(path) or not is_glob(self._name):
-            yield path
-            return
-        for text in expand_braces(self._name):
-            yield from _matching_files(text)
 
     def _shard_items(self, shard: str) -> Iterator[SourceItem]:
         shard_uri = uri_of_path(shard)
@@ -259,28 +242,6 @@ def _open_shard(path: str) -> IO[bytes]:
     with open(path, "rb") as file:
         is_gzipped = file.read(2) == b"\x1f\x8b"
     return cast("IO[bytes]", gzip.open(path, "rb")) if is_gzipped else open(path, "rb")
-
-
-def _names_in(folder: str) -> list[str]:
-    try:
-        return sorted(os.listdir(folder), key=natural_key)
-    except OSError as error:
-        raise SourceError(f"cannot list the folder {folder}: {error.strerror}") from error
-
-
-def _matching_files(text: str) -> Iterator[str]:
-    """Yield the files that one pattern without braces means; a plain name is yielded as it is."""
-    pattern = GlobPattern.parse(text)
-    root = os.path.abspath(pattern.root)
-    if not any(is_glob(segment) for segment in pattern.segments):
-        yield os.path.join(root, *pattern.segments)
-        return
-    for folder, below, names in os.walk(root):
-        parts = Path(folder).relative_to(root).parts
-        below[:] = [n for n in sorted(below, key=natural_key) if pattern.may_hold((*parts, n))]
-        for name in sorted(names, key=natural_key):
-            if pattern.matches((*parts, name)) and has_suffix(name, TAR_SUFFIXES):
-                yield os.path.join(folder, name)
 
 
 def _reason_of(error: BaseException) -> str:

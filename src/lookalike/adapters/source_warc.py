@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
+from lookalike.adapters.source_archives import archives_named, names_in
 from lookalike.adapters.source_pages_html import MOST_PAGE_BYTES, read_page
 from lookalike.adapters.source_pages_store import SightingStore
 from lookalike.adapters.source_warc_records import Damage, RecordHead, WarcRecord, read_records
@@ -27,13 +28,9 @@ from lookalike.domain.pages_addresses import resolve, robot_rules
 from lookalike.domain.source_rows import parse_taken
 from lookalike.domain.sources import (
     IMAGE_SUFFIXES,
-    GlobPattern,
     archive_uri,
-    expand_braces,
     has_suffix,
-    is_glob,
     is_url,
-    natural_key,
     suffix_of,
     uri_of_path,
 )
@@ -105,7 +102,7 @@ class WarcSource:
         path = os.path.expanduser(text)
         if not os.path.isdir(path):
             return has_suffix(text, WARC_SUFFIXES)
-        names = _names_in(path)
+        names = names_in(path)
         has_pictures = any(suffix_of(name) in IMAGE_SUFFIXES for name in names)
         return not has_pictures and any(has_suffix(name, WARC_SUFFIXES) for name in names)
 
@@ -125,7 +122,11 @@ class WarcSource:
 
     def items(self) -> Iterator[SourceItem]:
         """Yield the pictures archive by archive, in the order of their records."""
-        archives = list(dict.fromkeys(path for name in self._names for path in _archives(name)))
+        archives = list(
+            dict.fromkeys(
+                path for name in self._names for path in archives_named(name, WARC_SUFFIXES)
+            )
+        )
         if not archives:
             raise SourceError(
                 f"there is no WARC file in {self.name}",
@@ -281,40 +282,5 @@ def _fingerprint(record: WarcRecord) -> str:
     return hashlib.blake2b(known, digest_size=12).hexdigest()
 
 
-def _archives(name: str) -> Iterator[str]:
-    """Yield the absolute paths of the archives that one name means, in natural order."""
-    path = os.path.abspath(os.path.expanduser(name))
-    if os.path.isdir(path):
-        for entry in _names_in(path):
-            if has_suffix(entry, WARC_SUFFIXES):
-                yield os.path.join(path, entry)
-    elif os.path.lexists(path) or not is_glob(name):
-        yield path
-    else:
-        for text in expand_braces(name):
-            yield from _matching(text)
-
-
-def _matching(text: str) -> Iterator[str]:
-    pattern = GlobPattern.parse(text)
-    root = os.path.abspath(pattern.root)
-    if not any(is_glob(segment) for segment in pattern.segments):
-        yield os.path.join(root, *pattern.segments)
-        return
-    for folder, below, names in os.walk(root):
-        parts = Path(folder).relative_to(root).parts
-        below[:] = [n for n in sorted(below, key=natural_key) if pattern.may_hold((*parts, n))]
-        for name in sorted(names, key=natural_key):
-            if pattern.matches((*parts, name)) and has_suffix(name, WARC_SUFFIXES):
-                yield os.path.join(folder, name)
-
-
 def _opened(path: str) -> IO[bytes]:
     return open(path, "rb")
-
-
-def _names_in(folder: str) -> list[str]:
-    try:
-        return sorted(os.listdir(folder), key=natural_key)
-    except OSError as error:
-        raise SourceError(f"cannot list the folder {folder}: {error.strerror}") from error
