@@ -9,7 +9,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lookalike.adapters.catalog_sqlite import SqliteCatalog
 from lookalike.domain import reasons
 from lookalike.domain.errors import LookalikeError, StoreError
 from lookalike.domain.images import (
@@ -25,68 +24,7 @@ from lookalike.domain.images import (
     image_id,
 )
 from lookalike.ports.catalog import Batch, CatalogState, Failure, NewImage, Reading
-
-NOW = 1_700_000_000.0
-
-
-class SqliteFolder:
-    """A folder for each test; rows are dense and listings in their order."""
-
-    many, is_in_row_order, has_region_files = 2500, True, True
-
-    def __init__(self, folder):
-        self.folder = folder
-
-    def fresh(self):
-        self.folder /= "next"
-        self.folder.mkdir()
-
-    def open(self, *, is_writer=True):
-        return SqliteCatalog.open(
-            self.folder / "catalog.sqlite", is_writer=is_writer, clock=lambda: NOW
-        )
-
-
-class CassandraKeyspace:
-    """One keyspace for all tests, emptied before each; listings are in the ring's order."""
-
-    many, is_in_row_order, has_region_files = 600, False, False
-
-    def __init__(self, space):
-        self.space = space
-
-    def fresh(self):
-        self.space.clean()
-
-    def open(self, *, is_writer=True):
-        return self.space.open(is_writer=is_writer, clock=lambda: NOW)
-
-
-CATALOGS = ["sqlite", pytest.param("cassandra", marks=pytest.mark.service)]
-
-
-@pytest.fixture(params=CATALOGS)
-def place(request, tmp_path):
-    """Where a catalog is kept, with nothing in it."""
-    if request.param == "sqlite":
-        return SqliteFolder(tmp_path)
-    keyspace = CassandraKeyspace(request.getfixturevalue("cassandra_space"))
-    keyspace.fresh()
-    return keyspace
-
-
-@pytest.fixture
-def opened(place):
-    """Open the same catalog any number of times; closed at the end."""
-    catalogs = []
-
-    def open_(*, is_writer=True):
-        catalogs.append(place.open(is_writer=is_writer))
-        return catalogs[-1]
-
-    yield open_
-    for catalog in catalogs:
-        catalog.close()
+from tests.catalog_places import NOW
 
 
 @pytest.fixture

@@ -5,73 +5,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lookalike.adapters.catalog_sqlite import SqliteCatalog
 from lookalike.domain.errors import StoreError
 from lookalike.domain.images import ImageFacts, Row, Source, image_id
 from lookalike.ports.catalog import Batch, NewImage
 from lookalike.ports.copies import CopyDecision, CopyMember, CopyStep
 
 IMAGES = 8
-
-
-class SqliteFolder:
-    """Rows are dense: an image that comes back has another."""
-
-    examples, keeps_rows = 40, False
-
-    def __init__(self, folder):
-        self.folder = folder
-
-    def fresh(self):
-        self.folder /= "next"
-        self.folder.mkdir()
-
-    def open(self, *, is_writer=True):
-        return SqliteCatalog.open(
-            self.folder / "catalog.sqlite", is_writer=is_writer, clock=lambda: 1.0
-        )
-
-
-class CassandraKeyspace:
-    """Rows are of the ids: an image that comes back has the same."""
-
-    examples, keeps_rows = 5, True
-
-    def __init__(self, space):
-        self.space = space
-
-    def fresh(self):
-        self.space.clean()
-
-    def open(self, *, is_writer=True):
-        return self.space.open(is_writer=is_writer, clock=lambda: 1.0)
-
-
-LEDGERS = ["sqlite", pytest.param("cassandra", marks=pytest.mark.service)]
-
-
-@pytest.fixture(params=LEDGERS)
-def place(request, tmp_path):
-    """Where a catalog is kept, with nothing in it."""
-    if request.param == "sqlite":
-        return SqliteFolder(tmp_path)
-    keyspace = CassandraKeyspace(request.getfixturevalue("cassandra_space"))
-    keyspace.fresh()
-    return keyspace
-
-
-@pytest.fixture
-def opened(place):
-    """Open the same catalog any number of times; closed at the end."""
-    catalogs = []
-
-    def open_(*, is_writer=True):
-        catalogs.append(place.open(is_writer=is_writer))
-        return catalogs[-1]
-
-    yield open_
-    for catalog in catalogs:
-        catalog.close()
 
 
 @pytest.fixture
