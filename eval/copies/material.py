@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 import random
-import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from lookalike.adapters.encoder_onnx import OnnxEncoder
 from lookalike.domain.images import ImageFacts
 from lookalike.evaluation.reports import describe_machine
 from lookalike.imaging.examine import ExaminePlan, examine
+from lookalike.wiring.evaluation import commit_of
 
 BATCH = 64
 NEAR = 0.8
@@ -52,12 +52,10 @@ class Material:
 
 def circumstances() -> dict:
     """Return where, when and of which revision something was measured."""
-    head = ["git", "rev-parse", "HEAD"]
-    commit = subprocess.run(head, capture_output=True, text=True, check=True)
     return {
         "machine": asdict(describe_machine()),
         "date": dt.datetime.now(tz=dt.UTC).date().isoformat(),
-        "commit": commit.stdout.strip(),
+        "commit": commit_of(),
         "seed": 0,
     }
 

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-from photographs import Photograph, commit, halves, photographs
+from photographs import Photograph, halves, photographs
 
 from lookalike.adapters.bundle_files import load_bundle
 from lookalike.adapters.detector_onnx import OnnxDetector
@@ -26,6 +26,7 @@ from lookalike.adapters.encoder_onnx import OnnxEncoder
 from lookalike.domain.regions import LEAST_SHARE, MOST_SHARE
 from lookalike.evaluation.reports import Table, describe_machine, render_text
 from lookalike.imaging.crops import MARGIN, crop_boxes
+from lookalike.wiring.evaluation import commit_of
 
 HERE = Path(__file__).parent
 SEED = 0
@@ -91,7 +92,7 @@ def main() -> None:
     result = {
         "what": "zero-shot names of annotated objects' crops, by margin on each side",
         "date": datetime.now(UTC).date().isoformat(),
-        "commit": commit(),
+        "commit": commit_of(),
         "seed": SEED,
         "machine": asdict(describe_machine()),
         "encoder": options.encoder,

@@ -28,7 +28,6 @@ from photographs import (
     Tally,
     ask,
     ask_all,
-    commit,
     halves,
     mean_precision,
     photographs,
@@ -38,6 +37,7 @@ from PIL import Image
 from lookalike.adapters.bundle_files import load_bundle
 from lookalike.adapters.detector_onnx import OnnxDetector
 from lookalike.evaluation.reports import Table, describe_machine, render_text
+from lookalike.wiring.evaluation import commit_of
 
 HERE = Path(__file__).parent
 FLOOR = 0.01
@@ -261,7 +261,7 @@ def main() -> None:
         "what": "objects on COCO photographs of 320 pixels that are annotated whole",
         "note": "choices were made on the even photographs; train2017 trained the detector",
         "date": datetime.now(UTC).date().isoformat(),
-        "commit": commit(),
+        "commit": commit_of(),
         "seed": 0,
         "machine": asdict(describe_machine()),
         **measured,

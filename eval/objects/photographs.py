@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import subprocess
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -141,14 +140,3 @@ def ask_all(
 ) -> Tally:
     """Add up the answers over all labels."""
     return sum((ask(photos, found, chosen, label, **how) for label in labels), Tally())
-
-
-def commit() -> str:
-    """Return the revision at hand; a `+` says that source files differ from it."""
-
-    def git(*words: str) -> str:
-        run = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
-        return run.stdout.strip()
-
-    changed = git("status", "--porcelain", "--", "src")
-    return (git("rev-parse", "--short", "HEAD") or "none") + ("+" if changed else "")

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from photographs import Photograph, Tally, commit, halves, photographs
+from photographs import Photograph, Tally, halves, photographs
 from PIL import Image
 
 from lookalike.adapters.bundle_files import load_bundle
@@ -47,6 +47,7 @@ from lookalike.evaluation.metrics import average_precision, recall
 from lookalike.evaluation.reports import Table, describe_machine, render_text
 from lookalike.imaging.preprocess import to_model_pixels
 from lookalike.ranking.rrf import ReciprocalRankFusion
+from lookalike.wiring.evaluation import commit_of
 
 HERE = Path(__file__).parent
 LEAST_RELEVANT = 3
@@ -231,7 +232,7 @@ def main() -> None:
         "what": "queries about objects on COCO photographs that are annotated whole",
         "note": "choices were made on the even photographs; train2017 trained the detector",
         "date": datetime.now(UTC).date().isoformat(),
-        "commit": commit(),
+        "commit": commit_of(),
         "seed": 0,
         "machine": asdict(describe_machine()),
         "detector": options.detector,

@@ -30,7 +30,7 @@ from onnxruntime.quantization import (
     QuantType,
     quantize_static,
 )
-from photographs import Found, Photograph, ask_all, commit, halves, mean_precision, photographs
+from photographs import Found, Photograph, ask_all, halves, mean_precision, photographs
 
 from lookalike.adapters.bundle_files import load_bundle
 from lookalike.adapters.detector_heads import Candidates
@@ -40,6 +40,7 @@ from lookalike.adapters.detector_overlaps import drop_overlapping
 from lookalike.domain.bundle import Bundle
 from lookalike.domain.images import DetectedObject
 from lookalike.evaluation.reports import Table, describe_machine, render_text
+from lookalike.wiring.evaluation import commit_of
 
 HERE = Path(__file__).parent
 CALIBRATED_ON = 48
@@ -208,7 +209,7 @@ def main() -> None:
         "what": "variants of the packaged detector; P, R and F1 are those of `has:` queries",
         "note": "CPU ms with doubtful guesses kept for mAP, so a little above the shipped speed",
         "date": datetime.now(UTC).date().isoformat(),
-        "commit": commit(),
+        "commit": commit_of(),
         "seed": 0,
         "machine": asdict(describe_machine()),
         "load_average": round(os.getloadavg()[0], 1),

@@ -16,7 +16,6 @@ import hashlib
 import json
 import platform
 import random
-import subprocess
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -30,6 +29,7 @@ from PIL import Image, ImageDraw, ImageFont
 from lookalike.adapters.ocr_rapid import RapidOcr
 from lookalike.imaging import text_gate
 from lookalike.imaging.text_gate import Weights
+from lookalike.wiring.evaluation import commit_of
 
 HERE = Path(__file__).parent
 WEIGHTS_FILE = Path(text_gate.__file__).with_name("text_gate.npz")
@@ -254,12 +254,9 @@ def main() -> None:
     for threshold in (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9):
         print(threshold, json.dumps(report(chosen, threshold)))
     held = measure(options.data, options.cache, reported=True)
-    done = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    )
     result = {
         "machine": platform.machine(),
-        "commit": done.stdout.strip(),
+        "commit": commit_of(),
         "seed": 0,
         "threshold": text_gate.THRESHOLD,
         "cpu_ms": cpu_ms(),

@@ -17,7 +17,6 @@ import json
 import platform
 import resource
 import shutil
-import subprocess
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -33,6 +32,7 @@ from lookalike.adapters.ocr_rapid import RapidOcr
 from lookalike.adapters.ocr_tesseract import TesseractOcr
 from lookalike.domain.images import text_of_words
 from lookalike.ports.ocr import Ocr
+from lookalike.wiring.evaluation import commit_of
 
 HERE = Path(__file__).parent
 RAPID = [
@@ -174,13 +174,6 @@ def table(result: dict[str, dict[str, dict[str, object]]]) -> None:
             )
 
 
-def commit() -> str:
-    done = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    )
-    return done.stdout.strip()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
@@ -190,7 +183,7 @@ def main() -> None:
     pictures = list(examples(options.data))
     chosen = [p for p in pictures if not is_reported(p[0])]
     reported = [p for p in pictures if is_reported(p[0])]
-    head = {"machine": platform.machine(), "commit": commit(), "threads": 1, "note": NOTE}
+    head = {"machine": platform.machine(), "commit": commit_of(), "threads": 1, "note": NOTE}
     if options.sweep:
         receipts = [p for p in chosen if p[1] == "receipt"][:SWEPT_RECEIPTS]
         result = sweep([p for p in chosen if p[1] != "receipt"] + receipts)
