@@ -14,9 +14,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from pyroaring import BitMap
 
+from lookalike.domain.objects import counts_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
+
+    from lookalike.domain.images import ImageRecord
 
 MAGIC: Final = b"LKBITMAP"
 FORMAT: Final = 1
@@ -134,3 +138,19 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def terms_of(record: ImageRecord) -> set[Term]:
+    """Return the terms of a record: a site with every domain above it, an object per count."""
+    terms: set[Term] = {("licence", licence, 0) for licence in record.licences}
+    for site in record.sites:
+        labels = site.split(".")
+        terms.update(("site", ".".join(labels[at:]), 0) for at in range(len(labels)))
+    for label, count in counts_of(record.objects).items():
+        terms.update(("label", label, least) for least in range(1, count + 1))
+    return terms
+
+
+def count_of(terms: set[Term]) -> Term:
+    """Return the term that says how many terms a row bears."""
+    return ("count", "", len(terms))

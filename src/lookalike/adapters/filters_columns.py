@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import numpy as np
 from pyroaring import BitMap
 
-from lookalike.adapters.filters_bitmaps import Term, load_bitmaps
+from lookalike.adapters.filters_bitmaps import Term, count_of, load_bitmaps, terms_of
 from lookalike.adapters.filters_files import (
     ANIMATED,
     COLOR_BITS,
@@ -41,7 +41,6 @@ from lookalike.domain.filters import (
 )
 from lookalike.domain.hits import Selection
 from lookalike.domain.licences import licence_matches
-from lookalike.domain.objects import counts_of
 from lookalike.ports.filters import Listing, Place
 
 if TYPE_CHECKING:
@@ -76,6 +75,7 @@ class ColumnsFilterIndex:
         self._lock = threading.RLock()
         self._cache: OrderedDict[Filter, Selection] = OrderedDict()
         self._live: BoolMask | None = None
+        self._merged: _Maps | None = None
 
     @classmethod
     def open(cls, folder: Path, *, rows: int, is_writer: bool) -> ColumnsFilterIndex:
@@ -193,7 +193,7 @@ class ColumnsFilterIndex:
     def close(self) -> None:
         """Release the files."""
         with self._lock:
-            self._cache.clear()
+            self._changed()
             self._files.close()
 
     def _demand_writer(self) -> None:
@@ -205,6 +205,7 @@ class ColumnsFilterIndex:
     def _changed(self) -> None:
         self._cache.clear()
         self._live = None
+        self._merged = None
 
     def _describe(self, records: Sequence[ImageRecord]) -> None:
         """Give rows the terms of their records and no others.
@@ -212,7 +213,7 @@ class ColumnsFilterIndex:
         Most records are told twice, when appended and by the log: what has not changed is
         passed over, for taking terms away looks at every bitmap.
         """
-        told = [(record.row, _terms_of(record)) for record in records]
+        told = [(record.row, terms_of(record)) for record in records]
         changed = [(row, terms) for row, terms in told if not self._is_described(row, terms)]
         if not changed:
             return
@@ -222,7 +223,7 @@ class ColumnsFilterIndex:
             self._bitmaps.drop_all(_DERIVED_KINDS, known)
         rows_of: dict[Term, BitMap] = {_DESCRIBED: rows}
         for row, terms in changed:
-            for term in (*terms, _count_of(terms)):
+            for term in (*terms, count_of(terms)):
                 rows_of.setdefault(term, BitMap()).add(row)
         for term, found in rows_of.items():
             self._bitmaps.add(term, found)
@@ -230,7 +231,7 @@ class ColumnsFilterIndex:
 
     def _is_described(self, row: int, terms: set[Term]) -> bool:
         """Tell whether a row bears just these terms: all of them, and as many as these."""
-        return all(row in self._bitmaps.get(term) for term in (_count_of(terms), *terms))
+        return all(row in self._bitmaps.get(term) for term in (count_of(terms), *terms))
 
     def _update_columns(self, records: Sequence[ImageRecord]) -> bool:
         """Take over fields that differ from what stands in the columns; tell whether any did."""
@@ -251,14 +252,16 @@ class ColumnsFilterIndex:
         return has_changed
 
     def _maps(self) -> _Maps:
-        """Return the columns with what a reader knows to be newer."""
-        maps = dict(self._files.maps)
-        for name, changed in self._laid_over.items():
-            rows = [row for row in changed if row < len(maps[name])]
-            if rows:
-                maps[name] = maps[name].copy()
-                maps[name][rows] = [changed[row] for row in rows]
-        return maps
+        """Return the columns with what a reader knows to be newer, merged once for all filters."""
+        if self._merged is None:
+            maps = dict(self._files.maps)
+            for name, changed in self._laid_over.items():
+                rows = [row for row in changed if row < len(maps[name])]
+                if rows:
+                    maps[name] = maps[name].copy()
+                    maps[name][rows] = [changed[row] for row in rows]
+            self._merged = maps
+        return self._merged
 
     def _live_mask(self) -> BoolMask:
         if self._live is None:
@@ -327,21 +330,6 @@ class ColumnsFilterIndex:
 
 
 _TYPE_WORDS: Final = (*KIND_NUMBERS, "animated", "transparent")
-
-
-def _terms_of(record: ImageRecord) -> set[Term]:
-    """Return the terms of a record: a site with every domain above it, an object per count."""
-    terms: set[Term] = {("licence", licence, 0) for licence in record.licences}
-    for site in record.sites:
-        labels = site.split(".")
-        terms.update(("site", ".".join(labels[at:]), 0) for at in range(len(labels)))
-    for label, count in counts_of(record.objects).items():
-        terms.update(("label", label, least) for least in range(1, count + 1))
-    return terms
-
-
-def _count_of(terms: set[Term]) -> Term:
-    return ("count", "", len(terms))
 
 
 def _rows_of(records: Sequence[ImageRecord]) -> RowArray:
