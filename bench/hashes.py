@@ -38,6 +38,7 @@ from PIL import Image  # noqa: E402
 
 from lookalike.adapters.hashes_balls import thresholds  # noqa: E402
 from lookalike.adapters.hashes_memory import MemoryHashIndex  # noqa: E402
+from lookalike.domain.copies import hash_turns  # noqa: E402
 from lookalike.evaluation.reports import Table  # noqa: E402
 from lookalike.imaging import phash as hashing  # noqa: E402
 
@@ -56,6 +57,9 @@ WRITES = (
     "save_s", "open_s",
 )  # fmt: skip
 FLOODS = ("data", "hashes", "rows_of_the_hash", "all_us", "nearest_100_us")
+BY_EXIF = [0, 4, 2, 6, 5, 3, 7, 1]
+"""Where `hash_turns` has each of EXIF's eight orientations."""
+
 TURNS = ("picture", "from the DCT: mean bits off", "from the hash: mean", "p95", "most")
 PLOTTED = {
     "lookalike": "Lookalike",
@@ -88,7 +92,7 @@ def read_coefficients(folders, limit):
         found.append(hashing._low_frequencies(grey).ravel())
         if at % 10 == 0:
             turns = hashing.phash_turns(grey)
-            guessed = hashing.turned_hashes(int(turns[0]))
+            guessed = np.asarray(hash_turns(int(turns[0])), np.uint64)[BY_EXIF]
             real = [hashing.phash(grey if w is None else grey.transpose(w))[0] for w in ways]
             real = np.asarray(real, np.uint64)
             wrong.append([np.bitwise_count(turns ^ real), np.bitwise_count(guessed ^ real)])

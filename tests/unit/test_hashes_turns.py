@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from lookalike.imaging.phash import TURNS, hamming, phash, phash_turns, turned_hashes
+from lookalike.domain.copies import hash_turns
+from lookalike.imaging.phash import TURNS, hamming, phash, phash_turns
 
 SAMPLES = sorted((Path(__file__).parents[2] / "samples" / "images").glob("*.jpg"))[:12]
 WAYS = {
@@ -21,6 +22,16 @@ WAYS = {
     "transversed": Image.Transpose.TRANSVERSE,
     "turned left": Image.Transpose.ROTATE_90,
 }
+
+
+QUARTERS = ("upright", "turned left", "upside down", "turned right")
+MIRRORED = ("mirrored", "transposed", "flipped", "transversed")
+
+
+def turned_hashes(bits):
+    """Return what `hash_turns` makes of a hash, in the order of `TURNS`."""
+    by_name = dict(zip((*QUARTERS, *MIRRORED), hash_turns(bits), strict=True))
+    return np.asarray([by_name[name] for name in TURNS], np.uint64)
 
 
 def turned(picture, name):

@@ -62,18 +62,6 @@ def phash_turns(image: Image.Image) -> HashArray:
     return _packed(_above_median(turned.reshape(len(TURNS), -1)) > 0)
 
 
-def turned_hashes(bits: int) -> HashArray:
-    """Return about the `(8,)` hashes of the turned picture, from its hash alone.
-
-    The sign of a frequency is taken from its bit, as if the median were 0: an odd frequency's
-    bit flips with its sign. Where the median is not 0, the bits between are wrong: a few of 64
-    (`bench/results/hashes.json` counts them on photographs). The first one is exact.
-    """
-    grid = np.unpackbits(np.asarray([bits], dtype=">u8").view(np.uint8)).reshape(_KEPT, _KEPT)
-    signs = np.where(grid > 0, 1.0, -1.0)
-    return _packed(np.stack([_turned(signs, *how) for how in TURNS.values()]).reshape(-1, 64) > 0)
-
-
 def _low_frequencies(image: Image.Image) -> NDArray[np.float64]:
     """Return the `(8, 8)` lowest frequencies, vertical ones by row."""
     grey = image if image.mode == "L" else image.convert("L")
