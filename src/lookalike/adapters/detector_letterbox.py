@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from PIL import Image
 
 if TYPE_CHECKING:
     from lookalike.domain.arrays import FloatMatrix, Pixels
@@ -63,6 +62,8 @@ def _up(side: int) -> int:
 def _resize(picture: Pixels, size: tuple[int, int]) -> Pixels:
     if (picture.shape[1], picture.shape[0]) == size:
         return picture
+    from PIL import Image
+
     image = Image.fromarray(np.ascontiguousarray(picture))
     resized = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=_REDUCING_GAP)
     return np.asarray(resized)

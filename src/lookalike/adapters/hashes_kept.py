@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
-from lookalike.adapters.hashes_memory import MemoryHashIndex
 from lookalike.domain.errors import IndexMissingError, StoreError
 
 if TYPE_CHECKING:
@@ -26,6 +25,8 @@ class KeptHashes:
 
     def load(self) -> tuple[HashIndex, int] | None:
         """Return what was saved; a file that cannot be read is as good as none."""
+        from lookalike.adapters.hashes_memory import MemoryHashIndex
+
         try:
             index = MemoryHashIndex.open(self._path, threads=self._threads)
         except IndexMissingError:
@@ -37,10 +38,14 @@ class KeptHashes:
 
     def empty(self) -> HashIndex:
         """Return a new index."""
+        from lookalike.adapters.hashes_memory import MemoryHashIndex
+
         return MemoryHashIndex(threads=self._threads)
 
     def save(self, index: HashIndex, seq: int) -> None:
         """Write an index of ours."""
+        from lookalike.adapters.hashes_memory import MemoryHashIndex
+
         if not isinstance(index, MemoryHashIndex):
             raise TypeError("only hashes in memory are kept in a file")
         self._path.parent.mkdir(parents=True, exist_ok=True)

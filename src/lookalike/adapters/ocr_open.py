@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from lookalike.adapters.ocr_languages import READ_BY_RAPIDOCR, language_codes
-from lookalike.adapters.ocr_rapid import RapidOcr
-from lookalike.adapters.ocr_tesseract import TesseractOcr
 from lookalike.domain.errors import UnknownNameError, UsageError, suggest_names
 
 if TYPE_CHECKING:
@@ -45,5 +43,9 @@ def open_ocr(
             hint="read them with tesseract, or leave the choice to auto",
         )
     if engine == "tesseract" or beyond:
+        from lookalike.adapters.ocr_tesseract import TesseractOcr
+
         return TesseractOcr(codes, threads=threads, timeout_s=timeout_s)
+    from lookalike.adapters.ocr_rapid import RapidOcr
+
     return RapidOcr(threads=threads, timeout_s=timeout_s)

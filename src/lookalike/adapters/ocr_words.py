@@ -6,7 +6,6 @@ import unicodedata
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from PIL import Image
 
 from lookalike.domain.images import MOST_WORDS, OcrWord
 
@@ -50,6 +49,8 @@ def fitted(picture: Pixels, *, least: int, most: int) -> Pixels:
     if wanted == longer:
         return picture
     size = (max(width * wanted // longer, 1), max(height * wanted // longer, 1))
+    from PIL import Image
+
     image = Image.fromarray(np.ascontiguousarray(picture))
     way = Image.Resampling.BICUBIC if wanted > longer else Image.Resampling.BOX
     return np.asarray(image.resize(size, way))
