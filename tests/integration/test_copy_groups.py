@@ -205,3 +205,19 @@ def test_what_a_killed_writer_left_is_placed_by_the_next(tmp_path, folder):
     with folder_engine(root) as again, again.writing() as writer:
         writer.flush()
         assert set(group(again)) == {"original", "small", "grey", "mirrored"}
+
+
+def test_an_index_that_was_never_judged_is_not_judged_by_whoever_opens_it(
+    tmp_path, folder, monkeypatch
+):
+    root = tmp_path / "index"
+    with folder_engine(root) as engine:
+        engine._parts = replace(engine._parts, copies="off")
+        engine.index([FolderSource(folder)])
+    monkeypatch.setattr("lookalike.engine.writer.MOST_UNTOLD", 3)
+    with folder_engine(root) as again:
+        with again.writing() as writer:
+            writer.flush()
+        assert group(again) == []
+        again.copies.regroup()
+        assert set(group(again)) == {"original", "small", "grey", "mirrored"}

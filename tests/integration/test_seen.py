@@ -143,8 +143,8 @@ def test_a_picture_finds_objects_inside_others(filled):
     filled.catch_up()
     assert len(filled.stores.regions) == COUNT * (1 + 2 + 2 + 1)
     red = next(hit for hit in asked(filled, "has:cat").hits)
-    query = Query(images=(ImagePart("id", red.record.id),), k=3)
-    hit = filled.search(query).hits[0]
+    part = ImagePart("id", red.record.id, region=(0.0, 0.0, 1.0, 1.0))
+    hit = filled.search(Query(images=(part,), k=3)).hits[0]
     assert hit.parts["region"] > 0.9
     assert [one.found.label for one in hit.objects] == ["cat"]
     assert hit.objects[0].cosine == pytest.approx(hit.parts["region"], abs=1e-6)
@@ -191,8 +191,7 @@ def test_a_removed_image_takes_its_objects_along(filled):
     filled.catch_up()
     before = len(filled.stores.regions)
     hit = asked(filled, "has:car").hits[0]
-    query = Query(images=(ImagePart("id", hit.record.id),), k=1)
-    assert filled.search(query).hits[0].objects
+    assert filled.search(Query(texts=(TextPart("green"),), k=1)).hits[0].objects
     filled.remove([hit.record.id])
     filled.catch_up()
     assert len(filled.stores.regions) == before - 2

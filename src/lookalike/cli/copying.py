@@ -17,7 +17,7 @@ from lookalike.domain.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lookalike.engine.copies import Copies, CopyGroup, FoundCopy
+    from lookalike.engine.copies import Copies, FoundCopy
 
 DECISIONS = "Decisions"
 
@@ -87,7 +87,7 @@ def _groups(found: Copies, images: int, strictness: str | None, *, is_new: bool)
     if is_new:
         with count_bar("judging", images, is_shown=is_terminal()) as on_progress:
             found.regroup(strictness=strictness, on_progress=on_progress)
-    return {"groups": [_group_json(group) for group in found.groups()]}
+    return {"groups": [group.to_json() for group in found.groups()]}
 
 
 def _decided(
@@ -110,7 +110,7 @@ def _decided(
     groups = {group.number: group for one in given if (group := found.group_of(one))}
     return {
         "decided": "merge" if merge else "split" if split else "keep",
-        "groups": [_group_json(group) for group in groups.values()],
+        "groups": [group.to_json() for group in groups.values()],
     }
 
 
@@ -131,24 +131,6 @@ def copy_json(one: FoundCopy) -> dict[str, Any]:
         "score": round(one.score, 4),
         "cosine": None if one.cosine is None else round(one.cosine, 4),
         "hash_distance": one.hash_distance,
-    }
-
-
-def _group_json(group: CopyGroup) -> dict[str, Any]:
-    from lookalike.domain.answers import record_json
-
-    ids = {member.row: record.id for record, member in group.members}
-    return {
-        "canonical": next(record.id for record, one in group.members if one.is_canonical),
-        "members": [
-            {
-                "record": record_json(record),
-                "copy_of": ids.get(member.via),
-                "reason": member.reason,
-                "score": round(member.score, 4),
-            }
-            for record, member in group.members
-        ],
     }
 
 

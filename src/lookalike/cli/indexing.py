@@ -8,7 +8,7 @@ import typer
 
 from lookalike.cli import options as opt
 from lookalike.cli.opening import index_folder, open_engine
-from lookalike.cli.output import is_terminal, pairs, print_json
+from lookalike.cli.output import is_terminal, pairs, print_json, shown
 from lookalike.cli.progress import progress_bar
 from lookalike.cli.stopping import stopping
 
@@ -97,6 +97,8 @@ def _print_report(report: IngestReport, *, is_json: bool, what: str = "added") -
         typer.echo(f"refused: {pairs(dict(report.failed))}")
     if report.refusals is not None:
         typer.echo(f"each of them is listed in {report.refusals}")
+    for why, count in report.unread.items():
+        typer.echo(f"text was not read off {count} pictures: {shown(why)}")
     if not report.stage_seconds:
         return
     stages = {name: f"{seconds:.1f} s" for name, seconds in report.stage_seconds.items()}

@@ -12,6 +12,7 @@ import numpy as np
 
 from lookalike.domain.errors import BackendError, LookalikeError, StoreError
 from lookalike.domain.hits import NO_ROW
+from lookalike.engine.telling import asks_regions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,6 +86,8 @@ class _VectorPath:
     vector: QueryVector | None
     rows: RowArray
     scores: NDArray[np.float32]
+    near: RegionPath | None = None
+    degraded: tuple[str, ...] = ()
 
 
 class Gatherer:
@@ -106,20 +109,16 @@ class Gatherer:
         """Return every candidate with `cosine` and `bm25`; a late or failed path is named."""
         depth = _depth(query)
         deadline = time.monotonic() + query.deadline_ms / 1000.0
-        encoded: Future[QueryVector | None] = Future()
         words = self._threads.submit(self._words, query, depth, selection, watch)
-        asked = (query, pixels, depth, selection, watch)
-        vectors = self._threads.submit(self._vectors, *asked, encoded)
-        objects = self._threads.submit(self._regions, encoded, depth, selection, watch)
+        vectors = self._threads.submit(self._vectors, query, pixels, depth, selection, watch)
         gathered = Gathered()
         found = _wait(vectors, deadline, "vector", gathered.degraded)
         matched = _wait(words, deadline, "text", gathered.degraded)
-        # The vector path has told already what keeps the query from being encoded.
-        near = _wait(objects, deadline, "regions", gathered.degraded if found else [])
         if found is not None:
             gathered.vector = found.vector
+            gathered.degraded.extend(found.degraded)
         with watch.stage("complete"):
-            self._complete(query, found, matched, near, gathered, deadline)
+            self._complete(query, found, matched, gathered, deadline)
         return gathered
 
     def features(
@@ -138,34 +137,26 @@ class Gatherer:
             features["cosine"] = self._cosines(_VectorPath(vector, *none), rows)
         if query.match:
             features["bm25"] = self._stores.texts.score(query.match, rows).reshape(-1)
-        near = self._near(vector, _depth(query), selection, watch)
+        near = self._near(query, vector, selection, watch)
         if near is not None:
             features["region"] = near.feature(rows)
         return Gathered(rows, features, near.numbers_of() if near else {}, vector)
 
-    def _regions(
-        self,
-        encoded: Future[QueryVector | None],
-        depth: int,
-        selection: Selection | None,
-        watch: StageTimer,
-    ) -> RegionPath | None:
-        """Return the images whose objects are nearest to the query, once it is encoded."""
-        return self._near(encoded.result(), depth, selection, watch)
-
     def _near(
         self,
+        query: Query,
         vector: QueryVector | None,
-        depth: int,
         selection: Selection | None,
         watch: StageTimer,
     ) -> RegionPath | None:
-        if vector is None or not self._has_regions():
+        """Return the images whose objects are nearest to a query that regions tell of."""
+        if vector is None or not asks_regions(query) or not self._has_regions():
             return None
         with watch.stage("regions"):
             hits = self._stores.regions.search(
-                vector.vector[None, :], k=depth, selection=selection, query_kind=vector.kind
-            )
+                vector.vector[None, :], k=_depth(query), selection=selection,
+                query_kind=vector.kind,
+            )  # fmt: skip
         is_shown = hits.rows < self._stores.visible_rows
         rows, first = np.unique(hits.rows[is_shown], return_index=True)  # the best comes first
         return RegionPath(rows, hits.numbers[is_shown][first], hits.scores[is_shown][first])
@@ -192,16 +183,12 @@ class Gatherer:
         depth: int,
         selection: Selection | None,
         watch: StageTimer,
-        encoded: Future[QueryVector | None],
     ) -> _VectorPath:
-        """Encode the query, tell whoever waits for that, and search."""
+        """Encode the query, and search the pictures and, where they tell something, the regions."""
         vector = None
-        try:
-            if query.texts or query.images:
-                with watch.stage("encode"):
-                    vector = self._encoder.mix(query, pixels, self._stores)
-        finally:
-            encoded.set_result(vector)
+        if query.texts or query.images:
+            with watch.stage("encode"):
+                vector = self._encoder.mix(query, pixels, self._stores)
         if vector is None:
             return _VectorPath(None, np.empty(0, np.int64), np.empty(0, np.float32))
         with watch.stage("ann"):
@@ -209,14 +196,18 @@ class Gatherer:
                 vector.vector[None, :], k=depth, selection=selection, query_kind=vector.kind
             )
         is_hit = hits.rows[0] != NO_ROW
-        return _VectorPath(vector, hits.rows[0][is_hit], hits.scores[0][is_hit])
+        near, degraded = None, ()
+        try:
+            near = self._near(query, vector, selection, watch)
+        except StoreError as error:  # the pictures found stand without it
+            degraded = (f"regions: {error.code}: {error.message}",)
+        return _VectorPath(vector, hits.rows[0][is_hit], hits.scores[0][is_hit], near, degraded)
 
     def _complete(
         self,
         query: Query,
         found: _VectorPath | None,
         matched: tuple[RowArray, NDArray[np.float32]] | None,
-        near: RegionPath | None,
         gathered: Gathered,
         deadline: float,
     ) -> None:
@@ -224,6 +215,7 @@ class Gatherer:
 
         A feature that cannot be completed in time is left out, and named as degraded.
         """
+        near = found.near if found is not None else None
         none = np.empty(0, dtype=np.int64)
         vector_rows = found.rows if found is not None else none
         word_rows = matched[0] if matched is not None else none

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
+from lookalike.domain.answers import record_json
 from lookalike.domain.errors import NotFoundError, UsageError
 from lookalike.engine.copy_placing import CopyPlacer
 from lookalike.ports.copies import CopyDecision, CopyStep
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from lookalike.engine.writer import IndexWriter
     from lookalike.ports.copies import CopyMember
 
-MOST_NEIGHBOURS: Final = 60
+MOST_NEIGHBOURS: Final = 20
+"""Nearest vectors looked at for the copies of one picture (eval/copies/copies.json)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,22 @@ class CopyGroup:
 
     number: int
     members: Sequence[tuple[ImageRecord, CopyMember]]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the image that stands for the group, and each with what it copies and why."""
+        ids = {member.row: record.id for record, member in self.members}
+        return {
+            "canonical": next(record.id for record, one in self.members if one.is_canonical),
+            "members": [
+                {
+                    "record": record_json(record),
+                    "copy_of": ids.get(member.via),
+                    "reason": member.reason,
+                    "score": round(member.score, 4),
+                }
+                for record, member in self.members
+            ],
+        }
 
 
 class CopySearch:
@@ -165,6 +183,8 @@ class Copies:
     def __init__(self, tools: CopyTools) -> None:
         """Keep the tools."""
         self._tools = tools
+        self._own = "balanced" if tools.strictness == "off" else tools.strictness
+        self._searches: dict[str, CopySearch] = {}
 
     def of(self, reference: str, *, strictness: str | None = None) -> Sequence[FoundCopy]:
         """Return the copies of one image, the surest first."""
@@ -230,11 +250,15 @@ class Copies:
             return step
 
     def _search(self, strictness: str | None) -> CopySearch:
-        return CopySearch(self._tools.stores, self._placer(self._tools.stores, strictness))
+        """Return what finds copies; each strictness keeps the pictures that it looked at last."""
+        chosen = strictness or self._own
+        if chosen not in self._searches:
+            placer = self._placer(self._tools.stores, chosen)
+            self._searches[chosen] = CopySearch(self._tools.stores, placer)
+        return self._searches[chosen]
 
     def _placer(self, stores: Stores, strictness: str | None) -> CopyPlacer:
-        own = "balanced" if self._tools.strictness == "off" else self._tools.strictness
-        return CopyPlacer(stores, self._tools.hashes, strictness or own)
+        return CopyPlacer(stores, self._tools.hashes, strictness or self._own)
 
     def _decide(
         self,

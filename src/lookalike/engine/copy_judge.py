@@ -9,8 +9,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from PIL import Image
-
 from lookalike.domain.copies import (
     LEAST_COSINE,
     MOST_BITS,
@@ -28,14 +26,11 @@ from lookalike.imaging.geometry_views import (
     Keypoints,
     View,
     read_view,
-    view_of_pixels,
 )
-from lookalike.imaging.phash import phash
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from lookalike.domain.arrays import Pixels
     from lookalike.domain.copies import Strictness
     from lookalike.domain.images import ImageRecord
 
@@ -88,29 +83,22 @@ class CopyJudge:
         """Return a verdict for every pair, in their order."""
         return [judge(found, self._strictness) for found in self.evidence(pairs)]
 
-    def judge_picture(
-        self, pixels: Pixels, candidates: Sequence[tuple[ImageFacts, float | None]]
-    ) -> list[Verdict]:
-        """Judge a picture that is not stored against candidates with their cosines.
+    def evidence_of_picture(
+        self,
+        facts: ImageFacts,
+        thumbnail: bytes,
+        candidates: Sequence[tuple[ImageFacts, float | None]],
+    ) -> list[PairEvidence]:
+        """Return what was measured of a picture that is not stored and candidates of copies of it.
 
         Args:
-            pixels: `(height, width, 3)` uint8, upright, sRGB.
+            facts: what is read off the picture.
+            thumbnail: a small version of it, as bytes of a file.
             candidates: facts of stored images, and the cosine of each with the picture.
         """
-        height, width = pixels.shape[:2]
-        bits, quality = phash(Image.fromarray(pixels))
-        facts = ImageFacts(
-            id=_UNSTORED,
-            width=width,
-            height=height,
-            bytes=0,
-            format="",
-            phash=bits,
-            phash_quality=quality,
-        )
-        query = _Look(view_of_pixels(pixels))
+        query = _Look(read_view(thumbnail))
         pairs = [CandidatePair(facts, other, cosine) for other, cosine in candidates]
-        return [judge(found, self._strictness) for found in self._evidence(pairs, query)]
+        return self._evidence(pairs, query)
 
     def evidence(self, pairs: Sequence[CandidatePair]) -> list[PairEvidence]:
         """Return what was measured of every pair, as far as it had to be."""
@@ -133,8 +121,8 @@ class CopyJudge:
         self, pair: CandidatePair, *, query: _Look | None, is_thorough: bool
     ) -> PairEvidence:
         first, second = pair.first, pair.second
-        if query is None and first.id == second.id:
-            return PairEvidence(is_same_bytes=True)
+        if first.id == second.id:
+            return PairEvidence(is_same_bytes=True, hash_distance=0)
         bits, turn = nearest_turn(first.phash, second.phash)
         evidence = PairEvidence(
             hash_distance=bits,
@@ -161,9 +149,6 @@ def _is_hopeless(evidence: PairEvidence) -> bool:
     """Tell whether neither hashes nor embedding leave a chance that is worth looking at pixels."""
     is_far = evidence.cosine is not None and evidence.cosine < LEAST_COSINE
     return is_far and evidence.hash_distance > MOST_BITS
-
-
-_UNSTORED: Final = ImageId("0" * 32)
 
 
 class _Look:

@@ -93,17 +93,12 @@ class CopyPlacer:
             self._made = CopyJudge(lambda image: blobs.get(thumbnail_key(image)), self._strictness)
         return self._made
 
-    def place(self, rows: Sequence[int], *, seq: int | None = None) -> int:
-        """Place images that are new or changed; return how many pairs were called copies."""
-        found = 0
+    def place(self, rows: Sequence[int]) -> None:
+        """Place images that are new or changed among their copies."""
         for begin in range(0, len(rows), CHUNK):
             records = self._records(rows[begin : begin + CHUNK])
             links = self.links(list(records.values()), neighbours=FIRST_NEIGHBOURS)
-            found += len(links)
             self._join(set(records), links)
-        if seq is not None:
-            self._stores.copies.replace((), (), seq=seq)
-        return found
 
     def regroup(self, on_progress: Callable[[int], None] | None = None) -> int:
         """Judge the whole index anew and replace every group; decisions of people stand."""
@@ -217,16 +212,8 @@ class CopyPlacer:
         candidates: Sequence[tuple[ImageFacts, float | None]],
     ) -> Sequence[tuple[PairEvidence, Verdict]]:
         """Judge a picture that is not stored against stored ones, with their cosines."""
-        from lookalike.engine.copy_judge import CandidatePair, CopyJudge
-
-        judging = CopyJudge(
-            lambda image: (
-                thumbnail if image == facts.id else self._stores.blobs.get(thumbnail_key(image))
-            ),
-            self._strictness,
-        )
-        pairs = [CandidatePair(facts, other, cosine) for other, cosine in candidates]
-        return [(found, judge(found, self._strictness)) for found in judging.evidence(pairs)]
+        evidence = self._judge.evidence_of_picture(facts, thumbnail, candidates)
+        return [(found, judge(found, self._strictness)) for found in evidence]
 
     def _by_hash(self, pictures: Sequence[ImageRecord] | Sequence[ImageFacts]) -> list[list[int]]:
         """Return the rows whose hashes are near to each picture's in any of its eight turns."""

@@ -34,6 +34,7 @@ class Follower:
         state = stores.catalog.state()
         if state.seq == self._seen and state.rows == stores.visible_rows:
             stores.vectors.refresh(state.rows)  # segments may have been sealed since
+            stores.regions.refresh(state.regions)
             if stores.texts.seq < state.seq:
                 stores.texts.refresh()  # its commit follows the catalog's by a moment
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import Counter
@@ -46,6 +47,8 @@ MOST_PENDING: Final = 512
 """Merged sources and refusals that wait for a commit at the most."""
 
 MOST_REPORTED: Final = 1000
+
+_LOG: Final = logging.getLogger("lookalike.ingest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,7 @@ class IngestRun:
         self._rewritten: set[ImageId] = set()
         self._ids: list[ImageId] = []
         self._refused: dict[str, tuple[str, str]] = {}
+        self._unread: Counter[str] = Counter()
         self._total: int | None = None
         self._began = time.monotonic()
         self._told = 0.0
@@ -201,6 +205,7 @@ class IngestRun:
         pending, self._pending = self._pending, _Pending()
         looked_at = [*pending.images, *(replace(one, view=_known(one)) for one in pending.readings)]
         seen = self._tools.looker.look([one.view for one in looked_at], self._stages)
+        self._note_unread(seen)
         fresh = len(pending.images)
         batch = WriteBatch(
             images=[
@@ -225,6 +230,14 @@ class IngestRun:
         )
         if batch:
             saver.put(batch)
+
+    def _note_unread(self, seen: Sequence[Seen]) -> None:
+        """Count the pictures whose text could not be read, and tell the first reason at once."""
+        for one in seen:
+            if one.unread:
+                if not self._unread:
+                    _LOG.warning("text is not read: %s", one.unread)
+                self._unread[one.unread] += 1
 
     def _write(self, batch: WriteBatch) -> None:
         with self._stages.stage("write", items=len(batch.images)):
@@ -281,6 +294,7 @@ class IngestRun:
             refusals=self._refusals.path,
             ids=tuple(self._ids),
             refused=dict(self._refused),
+            unread=dict(self._unread),
         )
 
 

@@ -45,7 +45,8 @@ class Seen:
     """What was seen in one picture.
 
     `numbers` are the objects whose crops have a vector, `(n, dim)` in `regions`. `models` names
-    what looked: where a model did not look, its field says nothing of the picture.
+    what looked: where a model did not look, its field says nothing of the picture. `unread` says
+    why its text could not be read.
     """
 
     vector: FloatMatrix | None = field(default=None, repr=False)
@@ -54,6 +55,7 @@ class Seen:
     numbers: tuple[int, ...] = ()
     regions: FloatMatrix | None = field(default=None, repr=False)
     models: Mapping[str, str] = field(default_factory=dict[str, str])
+    unread: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +72,16 @@ class Looker:
         objects = self._objects(views, stages)
         numbers = [region_numbers(found) if found else () for found in objects]
         regions = self._regions(views, objects, numbers, stages)
-        words = [self._words(view, stages) for view in views]
+        read = [self._words(view, stages) for view in views]
         return [
             Seen(
                 vector=vectors[at],
                 objects=objects[at] or (),
-                words=words[at] or (),
+                words=read[at][0] or (),
                 numbers=numbers[at],
                 regions=regions[at],
-                models=self._models(objects[at], words[at]),
+                models=self._models(objects[at], read[at][0]),
+                unread=read[at][1],
             )
             for at in range(len(views))
         ]
@@ -157,18 +160,17 @@ class Looker:
             found[at] = part
         return found
 
-    def _words(self, view: View, stages: StageTimer) -> tuple[OcrWord, ...] | None:
-        """Read one picture; None where nobody looked, or the reader failed on it."""
+    def _words(self, view: View, stages: StageTimer) -> tuple[tuple[OcrWord, ...] | None, str]:
+        """Read one picture; None where nobody looked, or with why reading failed."""
         if self.ocr is None or not view.is_gated:
-            return None
+            return None, ""
         if view.page is None:  # the gate saw no text
-            return ()
+            return (), ""
         try:
             with stages.stage("ocr", items=1):
-                return self.ocr.read(view.page)
-        except OcrError:
-            stages.add("ocr failed", 0.0, items=1)
-            return None
+                return self.ocr.read(view.page), ""
+        except OcrError as error:
+            return None, f"{error.message}. {error.hint}".strip(". ")
 
 
 def _rounded(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:

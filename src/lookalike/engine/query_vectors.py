@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from lookalike.engine.frames import DecodeAnswer
     from lookalike.engine.looking import Looker, Seen
     from lookalike.engine.stores import Stores
-    from lookalike.imaging.examine import ExaminePlan
+    from lookalike.imaging.examine import Examined, ExaminePlan
     from lookalike.ports.encoder import Encoder
     from lookalike.ports.source import Fetcher
 
@@ -115,26 +115,24 @@ class QueryEncoder:
         self, part: ImagePart, plan: ExaminePlan
     ) -> tuple[ImageFacts, FloatMatrix | None, bytes]:
         """Return the facts, the vector and a thumbnail of a picture that is not stored."""
-        answer = self._decode(replace(self._job(part), plan=plan))
-        if answer.error is not None:
-            raise _named(answer.error, part)
-        examined = answer.examined
-        if examined is None:
-            raise ValueError("a decode answer holds neither picture nor error")
+        examined = self._examine(part, plan)
         pixels = examined.pixels
         vector = self._images.submit(pixels).result() if pixels is not None else None
         return examined.facts, vector, examined.thumbnail
 
     def seen(self, part: ImagePart, plan: ExaminePlan, looker: Looker) -> Seen:
         """Return what models see in a picture that is not stored; its region is left aside."""
-        answer = self._decode(replace(self._job(replace(part, region=None)), plan=plan))
-        if answer.error is not None:
-            raise _named(answer.error, part)
-        examined = answer.examined
-        if examined is None:
-            raise ValueError("a decode answer holds neither picture nor error")
+        examined = self._examine(replace(part, region=None), plan)
         view = View(canvas=examined.canvas, page=examined.page, is_gated=plan.page_side is not None)
         return looker.look([view], StageTimer())[0]
+
+    def _examine(self, part: ImagePart, plan: ExaminePlan) -> Examined:
+        answer = self._decode(replace(self._job(part), plan=plan))
+        if answer.error is not None:
+            raise _named(answer.error, part)
+        if answer.examined is None:
+            raise ValueError("a decode answer holds neither picture nor error")
+        return answer.examined
 
     def close(self) -> None:
         """End the batchers."""

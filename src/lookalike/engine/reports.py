@@ -42,7 +42,8 @@ class IngestReport:
 
     `known` counts items that needed no work; `merged` counts new sources of images already here.
     `failed` maps a reason to its count; `refusals` is the file that lists each of them. `ids`
-    (added) and `refused` (uri to reason and detail) hold the first thousand.
+    (added) and `refused` (uri to reason and detail) hold the first thousand. `unread` maps why text
+    could not be read off pictures, which are there all the same, to how many they were.
     """
 
     added: int
@@ -57,6 +58,7 @@ class IngestReport:
     refusals: Path | None = None
     ids: Sequence[ImageId] = ()
     refused: Mapping[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
+    unread: Mapping[str, int] = field(default_factory=dict[str, int])
 
     def to_json(self) -> dict[str, Any]:
         """Return the last line that `index --json` prints."""
@@ -66,6 +68,7 @@ class IngestReport:
             "merged": self.merged,
             "vanished": self.vanished,
             "failed": dict(self.failed),
+            "unread": dict(self.unread),
             "images_per_s": round(self.images_per_s, 2),
             "seconds": round(self.seconds, 3),
             "stage_seconds": {name: round(value, 3) for name, value in self.stage_seconds.items()},

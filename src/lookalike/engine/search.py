@@ -22,7 +22,6 @@ from lookalike.engine.cursor import (
     encode_cursor,
     fingerprint,
 )
-from lookalike.engine.telling import telling_features
 from lookalike.ranking.calibration import LEAST_SAMPLE, Background
 from lookalike.telemetry.stages import StageTimer
 
@@ -169,7 +168,7 @@ class Searcher:
             if query.is_of_objects:
                 scores = gathered.keep_near_objects()
             else:
-                scores = self._ranker.score(telling_features(query, gathered.features))
+                scores = self._ranker.score(gathered.features)
             order = np.lexsort((gathered.rows, -scores)) if len(scores) else np.empty(0, np.int64)
         if query.is_collapsed and len(order):
             with watch.stage("collapse"):

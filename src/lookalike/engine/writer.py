@@ -7,6 +7,7 @@ and bitmaps are derived from the catalog's log, and catch up when they were left
 
 from __future__ import annotations
 
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
@@ -31,6 +32,11 @@ if TYPE_CHECKING:
 
 TEXT_COMMIT_S: Final = 0.5
 """A text commit waits at most so long behind the catalog's."""
+
+MOST_UNTOLD: Final = 5000
+"""Changes of the log that a killed writer may have left without placing them among their copies."""
+
+_LOG: Final = logging.getLogger("lookalike.copies")
 
 FILTER_SAVE_ROWS: Final = 5000
 """Rows after which the derived bitmaps are saved, so that a reader's catch-up stays short."""
@@ -183,7 +189,7 @@ class Writer:
         stores.vectors.refresh(total)
         stores.regions.refresh(stores.regions.length)
         stores.filters.refresh(total)
-        self._place()
+        self._place(is_due=False)
         self._derive(is_text_due=self._clock() - self._text_committed >= TEXT_COMMIT_S)
         if self._sealing is None or self._sealing.done():
             self._end_sealing()
@@ -200,7 +206,7 @@ class Writer:
 
     def flush(self) -> None:
         """Make everything acknowledged searchable by words too."""
-        self._place()
+        self._place(is_due=True)
         self._derive(is_text_due=True)
 
     def optimize(self) -> None:
@@ -253,8 +259,9 @@ class Writer:
     def _put_regions(self, batch: WriteBatch, first: int) -> None:
         """Append the regions of new images, and those of known ones that were looked at anew."""
         stores = self._stores
-        fresh = [image.regions_at(first + at) for at, image in enumerate(batch.images)]
-        stores.regions.put([one for one in fresh if one is not None], is_new=True)
+        seen = [image.regions_at(first + at) for at, image in enumerate(batch.images)]
+        fresh = [one for one in seen if one is not None]
+        stores.regions.put(fresh, is_new=True)
         looked_at = {facts.id: seen for facts, seen in batch.readings if "objects" in seen.models}
         if looked_at:
             nothing = np.empty((0, stores.vectors.dim), np.float32)
@@ -264,23 +271,33 @@ class Writer:
                     for image, row in stores.catalog.rows_of(list(looked_at)).items()
                 ]
             )
-        stores.regions.flush()
+        if fresh or looked_at:
+            stores.regions.flush()
 
-    def _place(self) -> None:
-        """Place what was added since among its copies; a first time, all that the log names."""
+    def _place(self, *, is_due: bool) -> None:
+        """Place what was added since among its copies, and tell when that is due how far it came.
+
+        What a killed writer left is placed by the next. More than that is an index of an earlier
+        version, or one whose copies were off: judging it may take hours, which is for `lookalike
+        copies` to begin and not for whoever adds one picture.
+        """
         if self._placer is None:
             return
         catalog, ledger = self._stores.catalog, self._stores.copies
         state = catalog.state()
-        if ledger.seq >= state.seq:
+        if self._placed_rows < 0:
+            behind = state.seq - ledger.seq
+            if behind > MOST_UNTOLD:
+                _LOG.warning("%d changes are left to `lookalike copies` to judge", behind)
+            elif behind:
+                self._placer.place(sorted(put_rows(catalog, after=ledger.seq)))
             self._placed_rows = state.rows
-            return
-        if self._placed_rows >= 0:
-            rows = list(range(self._placed_rows, state.rows))
-        else:
-            rows = sorted(put_rows(catalog, after=ledger.seq))
-        self._placer.place(rows, seq=state.seq)
-        self._placed_rows = state.rows
+        if state.rows > self._placed_rows:
+            self._placer.place(range(self._placed_rows, state.rows))
+            self._placed_rows = state.rows
+        behind = state.seq - ledger.seq
+        if behind and (is_due or behind > MOST_UNTOLD // 2):
+            ledger.replace((), (), seq=state.seq)
 
     def _seal(self) -> bool:
         return self._stores.vectors.maybe_seal() | self._stores.regions.maybe_seal()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from lookalike.domain.answers import hit_json, record_json
+from lookalike.domain.answers import hit_json
 from lookalike.domain.hits import Hit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lookalike.engine.copies import CopyGroup, FoundCopy
+    from lookalike.engine.copies import FoundCopy
     from lookalike.engine.engine import Engine
 
 _NOT_COMPARED: Final = 64
@@ -49,21 +49,4 @@ def groups_json(engine: Engine, references: Sequence[str]) -> list[dict[str, Any
     """Return the groups in which images stand now, each once."""
     copies = engine.copies
     found = {group.number: group for one in references if (group := copies.group_of(one))}
-    return [group_json(group) for group in found.values()]
-
-
-def group_json(group: CopyGroup) -> dict[str, Any]:
-    """Return a group: the image that stands for it, and each with what it is a copy of and why."""
-    ids = {member.row: record.id for record, member in group.members}
-    return {
-        "canonical": next(record.id for record, one in group.members if one.is_canonical),
-        "members": [
-            {
-                "record": record_json(record),
-                "copy_of": ids.get(member.via),
-                "reason": member.reason,
-                "score": round(member.score, 4),
-            }
-            for record, member in group.members
-        ],
-    }
+    return [group.to_json() for group in found.values()]

@@ -5,10 +5,10 @@ import random
 import threading
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
+from lookalike.domain.copies import judge
 from lookalike.domain.errors import UnknownNameError
 from lookalike.engine.copy_judge import CandidatePair, CopyJudge
 from lookalike.imaging.examine import ExaminePlan, examine
@@ -197,14 +197,21 @@ def test_what_a_store_raises_goes_to_the_caller(shelf):
 
 
 def test_a_query_picture_that_is_not_stored_is_judged_alike(shelf, originals):
-    crop = centre(originals[NAMES[1]], 0.8)
+    buffer = io.BytesIO()
+    centre(originals[NAMES[1]], 0.8).save(buffer, "PNG")
+    crop = examine(buffer.getvalue(), plan=ExaminePlan())
     candidates = [(shelf.facts[name], 0.8) for name in NAMES]
-    judge = CopyJudge(shelf.thumbnail, "balanced")
-    verdicts = judge.judge_picture(np.asarray(crop), candidates)
+    judging = CopyJudge(shelf.thumbnail, "balanced")
+    found = judging.evidence_of_picture(crop.facts, crop.thumbnail, candidates)
+    verdicts = [judge(one, "balanced") for one in found]
     assert [verdict.is_copy for verdict in verdicts] == [False, True, False]
     assert "cropped to 64 %" in verdicts[1].reason
-    assert judge.judge_picture(np.zeros((4, 4, 3), np.uint8), candidates)[0].is_copy is False
-    assert judge.judge_picture(np.asarray(crop), []) == []
+    (unread, *_) = judging.evidence_of_picture(crop.facts, b"no picture", candidates)
+    assert not judge(unread, "balanced").is_copy
+    assert judging.evidence_of_picture(crop.facts, crop.thumbnail, []) == []
+    facts, thumbnail = shelf.facts[NAMES[0]], shelf.thumbnail(shelf.facts[NAMES[0]].id)
+    (same, _, _) = judging.evidence_of_picture(facts, thumbnail, candidates)
+    assert same.is_same_bytes
 
 
 def test_several_threads_may_share_one_judge(shelf, originals):
