@@ -260,8 +260,21 @@ def test_models(commands, tiny_bundle, tmp_path):
 def test_what_is_wrong_is_said(shop, argv, code, words):
     assert_refused(shop.run(*argv), code, *words)
     error = shop.run(*argv, "--json").json["error"]
-    assert set(error) == {"code", "message", "hint"}
+    assert (
+        {"code", "message", "hint"} <= set(error) <= {"code", "message", "hint", "place", "reason"}
+    )
     assert error["message"]
+
+
+def test_what_is_wrong_in_a_query_is_pointed_at(shop):
+    done = shop.run("search", "sunset \u732b color:rad dog")
+    assert_refused(done, 2, "did you mean red")
+    assert done.err.splitlines()[1:3] == ["  sunset \u732b color:rad dog", f"{' ' * 12}{'^' * 9}"]
+    error = shop.run("search", "sunset \u732b color:rad dog", "--json").json["error"]
+    assert error["place"] == [9, 18]
+    far = shop.run("search", f"{'sun ' * 100}colr:red{' sun' * 100}").err.splitlines()
+    begin = far[2].index("^")
+    assert far[1][begin : begin + far[2].count("^")] == "colr:red"
 
 
 @pytest.mark.parametrize("region", ["1,2", "a,b,c,d", "0.5,0.5,0.6,0.1", "0,0,0,0", "nan,0,1,1"])

@@ -486,3 +486,30 @@ def test_a_corrected_text_is_read_again() -> None:
     assert better.filter.conditions[0] == HasObject("dog", 2)
     assert better.match.words == "two dogs snow"
     assert better.texts == (TextPart("two dogs"), TextPart("snow", 0.5))
+
+
+WRONG = st.sampled_from(
+    ["colr:red", "color:rad", "size:>", "2:type:photo", "img:a@0.9,0,0.9,1", "has:"]
+)
+RIGHT = st.sampled_from(["sunset", '"golden gate"', "-people", "0.5:night", "color:red", "\u732b"])
+
+
+@given(
+    st.lists(RIGHT, max_size=4), WRONG, st.lists(RIGHT, max_size=4), st.sampled_from(" \t\n\u3000")
+)
+def test_an_error_points_at_the_piece_that_is_wrong(before, wrong, after, space):
+    text = space.join([*before, wrong, *after])
+    with pytest.raises(UsageError) as error:
+        parse_query(text)
+    begin, end = error.value.place
+    assert error.value.text == text
+    assert text[begin:end] == wrong
+    assert begin == len(space.join([*before, ""]))
+    assert error.value.to_json()["place"] == [begin, end]
+
+
+def test_an_error_of_the_whole_has_no_place():
+    with pytest.raises(QueryError) as error:
+        parse_query("a" * 3000)
+    assert error.value.place is None
+    assert "place" not in error.value.to_json()

@@ -8,6 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
+from lookalike.domain.errors import UsageError
+
+SHOWN_AROUND: Final = 60
+"""As many characters of a query are shown before and behind what is wrong in it."""
+
 _CONTROLS: Final = dict.fromkeys([*range(32), *range(127, 160)], "\N{REPLACEMENT CHARACTER}")
 
 if TYPE_CHECKING:
@@ -43,13 +48,26 @@ def console(*, is_error: bool = False) -> Console:
     return Console(stderr=is_error, highlight=False, soft_wrap=True)
 
 
+def pointed_at(text: str, begin: int, end: int) -> tuple[str, str]:
+    """Return what of a line fits around its characters `[begin, end)`, and carets under them."""
+    from rich.cells import cell_len
+
+    first = max(0, begin - SHOWN_AROUND)
+    before, piece = shown(text[first:begin]), shown(text[begin : min(end, begin + SHOWN_AROUND)])
+    rest = shown(text[begin : end + SHOWN_AROUND])[len(piece) :]
+    before = f"…{before}" if first else before
+    return f"{before}{piece}{rest}", " " * cell_len(before) + "^" * max(1, cell_len(piece))
+
+
 def print_error(error: LookalikeError, *, is_json: bool) -> None:
     """Print an error with its hint: to people on standard error, to scripts as JSON."""
     if is_json:
-        envelope = {"code": error.code, "message": error.message, "hint": error.hint}
-        print_json({"error": envelope})
+        print_json({"error": error.to_json()})
         return
     typer.secho(f"error: {shown(error.message)}", fg="red", err=True)
+    if isinstance(error, UsageError) and error.place is not None:
+        for line in pointed_at(error.text, *error.place):
+            typer.echo(f"  {line}", err=True)
     if error.hint:
         typer.echo(f"  {shown(error.hint)}", err=True)
 

@@ -61,13 +61,28 @@ class LookalikeError(Exception):
         self.message = message
         self.hint = hint
 
+    def to_json(self) -> dict[str, object]:
+        """Return what scripts and callers over HTTP are told."""
+        return {"code": self.code, "message": self.message, "hint": self.hint}
+
 
 class UsageError(LookalikeError):
-    """The request is wrong."""
+    """The request is wrong; `place` says which characters `[begin, end)` of the `text` are."""
 
     code = "usage"
     exit_code = 2
     http_status = 400
+    text: str = ""
+    place: tuple[int, int] | None = None
+
+    def point(self, text: str, begin: int, end: int) -> None:
+        """Say where in a text the fault lies, unless that is known."""
+        if self.place is None:
+            self.text, self.place = text, (begin, end)
+
+    def to_json(self) -> dict[str, object]:
+        """Return what scripts and callers over HTTP are told, with the place where it is known."""
+        return super().to_json() | ({} if self.place is None else {"place": list(self.place)})
 
 
 class QueryError(UsageError):
@@ -112,6 +127,10 @@ class ImageError(LookalikeError):
     def __init__(self, reason: str, message: str, *, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.reason = reason
+
+    def to_json(self) -> dict[str, object]:
+        """Return what scripts and callers over HTTP are told, with the reason."""
+        return super().to_json() | {"reason": self.reason}
 
     def __reduce__(self) -> tuple[object, ...]:
         """Cross a process boundary with the reason and the hint."""

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from lookalike.domain.errors import QueryError, suggest_names
+from lookalike.domain.errors import QueryError, UsageError, suggest_names
 from lookalike.domain.filters import Condition, Filter
 from lookalike.domain.images import is_image_id
 from lookalike.domain.queries import ImagePart, Query, Region, TextMatch, TextPart
@@ -60,7 +60,7 @@ def parse_query(
     parts and what is pushed away follow. Plain words that say as a whole which objects there are
     (`two dogs and a car`) become conditions, too. `labels` are those of another detector than
     COCO's, where the index has one. Raises `QueryError` for an unknown name, a text that is too
-    long or a bad weight or region, and `FilterError` for a bad filter value.
+    long or a bad weight or region, and `FilterError` for a bad filter value; both know the place.
     """
     if len(text) > MOST_CHARACTERS:
         raise QueryError(
@@ -71,7 +71,11 @@ def parse_query(
         raise QueryError(f"k is {k}", hint="ask for at least one hit")
     parts = _Parts(labels=labels)
     for token in tokens(text):
-        _read(token, parts)
+        try:
+            _read(token, parts)
+        except UsageError as error:
+            error.point(text, token.begin, token.begin + len(token.source))
+            raise
     if len(parts.weighted) + len(parts.excluded) + len(parts.images) > MOST_PARTS:
         raise QueryError("the query has too many parts", hint=f"at most {MOST_PARTS} are allowed")
     reading = None if parts.phrases else read_objects(" ".join(parts.main), labels)

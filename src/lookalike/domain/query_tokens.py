@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 MOST_WEIGHT: Final = 10.0
@@ -22,7 +22,8 @@ class Token:
     """One piece of a query.
 
     `name` is the lower-case word before a colon or empty; `value` is what follows, without
-    quotes; `suffix` is what stands right after a closing quote (`has:"hot dog">=2`).
+    quotes; `suffix` is what stands right after a closing quote (`has:"hot dog">=2`); `source` is
+    the piece as written, from the character `begin` on.
     """
 
     value: str
@@ -32,6 +33,7 @@ class Token:
     is_quoted: bool = False
     suffix: str = ""
     source: str = ""
+    begin: int = field(default=0, compare=False)
 
 
 def tokens(text: str) -> Iterator[Token]:
@@ -68,7 +70,8 @@ def _token(text: str, begin: int) -> tuple[Token, int]:
         rest = _REST.match(text, place)
         value, suffix, is_quoted = rest[0] if rest else "", "", False
         place += len(value)
-    return Token(value, name, weight, is_negated, is_quoted, suffix, text[begin:place]), place
+    source = text[begin:place]
+    return Token(value, name, weight, is_negated, is_quoted, suffix, source, begin), place
 
 
 def _quoted(text: str, begin: int, *, is_value: bool) -> tuple[str, str, int] | None:

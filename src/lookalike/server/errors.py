@@ -22,7 +22,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from lookalike.domain.errors import ImageError, LookalikeError, StoreError
+from lookalike.domain.errors import LookalikeError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -109,15 +109,7 @@ def error_response(error: LookalikeError) -> JSONResponse:
         headers["retry-after"] = "5"
     if isinstance(error, UnauthorizedError):
         headers["www-authenticate"] = 'Bearer realm="lookalike"'
-    reason = error.reason if isinstance(error, ImageError) else ""
-    return envelope(
-        error.http_status,
-        error.code,
-        error.message,
-        hint=error.hint,
-        reason=reason,
-        headers=headers,
-    )
+    return JSONResponse({"error": error.to_json()}, error.http_status, headers)
 
 
 def envelope(
@@ -126,11 +118,10 @@ def envelope(
     message: str,
     *,
     hint: str = "",
-    reason: str = "",
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
-    """Build the error envelope; `reason` names why a picture was refused."""
-    body = {"code": code, "message": message, "hint": hint} | ({"reason": reason} if reason else {})
+    """Build the error envelope."""
+    body = {"code": code, "message": message, "hint": hint}
     return JSONResponse({"error": body}, status_code=status, headers=dict(headers or {}))
 
 

@@ -44,6 +44,9 @@ class ErrorDetail(BaseModel):
     reason: str | None = Field(
         default=None, description="Why a picture was refused; one of a fixed set of names."
     )
+    place: tuple[int, int] | None = Field(
+        default=None, description="Which characters of the query are wrong: from, and up to."
+    )
 
 
 class ErrorEnvelope(BaseModel):

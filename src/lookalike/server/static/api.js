@@ -4,13 +4,14 @@ import { byId } from "./elements.js";
 
 const KEY = "lookalike.key";
 
-/** An error of the API with its code, message and hint. */
+/** An error of the API with its code, message, hint and place in the query. */
 export class ApiError extends Error {
   constructor(status, detail) {
     super(detail.message || "the server did not answer");
     this.status = status;
     this.code = detail.code || "network";
     this.hint = detail.hint || "";
+    this.place = detail.place || null;
   }
 }
 

@@ -215,10 +215,18 @@ function emptyTab(answer) {
 /** Begin a message as a sentence does, unless it begins with a piece of the query. */
 const sentence = (text) => (/^[a-z]+[\s,.]/.test(text) ? text[0].toUpperCase() + text.slice(1) : text);
 
+/** The query with what is wrong in it marked, where the answer says so; it counts characters. */
+function pointedAt(error) {
+  if (!error.place) return [];
+  const letters = [...state.words], [begin, end] = error.place;
+  const piece = (from, to) => letters.slice(from, to).join("");
+  return [h("p", { class: "pointed" }, piece(Math.max(0, begin - 60), begin), h("mark", {}, piece(begin, end)), piece(end, end + 60))];
+}
+
 function showProblem(error) {
   byId("count").textContent = error.status === 400 ? "Nothing to show" : "The search failed";
   byId("notice").hidden = true;
-  byId("empty").replaceChildren(h("h2", {}, sentence(error.message || "something went wrong")), error.hint ? h("p", {}, sentence(error.hint)) : "",
+  byId("empty").replaceChildren(h("h2", {}, sentence(error.message || "something went wrong")), ...pointedAt(error), error.hint ? h("p", {}, sentence(error.hint)) : "",
     state.tab === "all" ? "" : h("button", { class: "act main", type: "button", onclick: () => chooseTab("all") }, "Show all that was found"),
     state.picture ? h("button", { class: "act", type: "button", onclick: () => go({ picture: null, region: null, open: "" }) }, "Remove the picture") : "",
     error.status >= 400 && error.status < 500 && error.status !== 429 ? ""
