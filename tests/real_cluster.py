@@ -31,8 +31,11 @@ def tidy():
             sys.stderr.write(f"{left}\n")
 
 
-def write_config(folder, *, encoder=None, text_server="elasticsearch", **tables):
-    """Write a `lookalike.toml` whose places no other test has; extra lines come by table."""
+def write_config(folder, *, encoder=None, text_server="elasticsearch", features="", **tables):
+    """Write a `lookalike.toml` whose places no other test has; extra lines come by table.
+
+    Without an encoder it is for the toy one, in whose pictures nothing is to be seen.
+    """
     urls = {name: need(name) for name in SERVERS if name != "elasticsearch"} | {
         "text": need(text_server)
     }
@@ -46,8 +49,8 @@ def write_config(folder, *, encoder=None, text_server="elasticsearch", **tables)
         "log": f'url = "{urls["kafka"]}/{name}"\npartitions = 3',
     }
     lines = [f'name = "{name}"', *([f'encoder = "{encoder}"'] if encoder else [])]
-    if encoder is None:  # nothing is to be seen in the toy encoder's pictures
-        lines += ["[features]", "objects = false", 'ocr = "off"', 'copies = "off"']
+    nothing = 'objects = false\nocr = "off"\ncopies = "off"'
+    lines += ["[features]", features or ("" if encoder else nothing)]
     for port, table in usual.items():
         lines += [f"[{port}]", table, tables.get(port, "")]
     path = folder / "lookalike.toml"

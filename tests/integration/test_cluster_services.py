@@ -52,7 +52,8 @@ class Program:
 @pytest.fixture(scope="module")
 def program(tmp_path_factory):
     """A cluster for the packaged encoder, made by the command."""
-    made = Program(real_cluster.write_config(tmp_path_factory.mktemp("cluster"), encoder="lite"))
+    folder = tmp_path_factory.mktemp("cluster")
+    made = Program(real_cluster.write_config(folder, encoder="lite", features='ocr = "off"'))
     assert made.json("init-cluster")["made"]
     return made
 
@@ -92,7 +93,7 @@ def test_status_counts_what_is_there(indexed, samples):
 def test_words_pictures_filters_and_records_as_with_a_folder(indexed, samples, tmp_path):
     alone = ["--index", str(tmp_path / "index")]
     folder = Program(indexed.config)
-    folder.run("index", str(samples / "samples.jsonl"), "-q", *alone)
+    folder.run("index", str(samples / "samples.jsonl"), "-q", "--no-ocr", *alone)
     big_ben = str(samples / "images" / "big-ben.jpg")
     for words in (
         ["search", "a clock tower type:photo aspect:tall,wide", "--licence", "open"],

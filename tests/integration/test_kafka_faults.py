@@ -123,8 +123,8 @@ def test_a_broker_that_hangs(url, capfd):
 
 
 def test_an_acknowledgement_and_a_leave_do_not_wait_for_ever(url):
-    log = opened(url, request_timeout_s=0.6)
-    log.publish([Entry("a", b"1")])
+    log, patient = opened(url, request_timeout_s=0.6), opened(url)
+    patient.publish([Entry("a", b"1")])
     taken = polled(log)
     with paused("kafka"):
         started = time.monotonic()
@@ -135,8 +135,9 @@ def test_an_acknowledgement_and_a_leave_do_not_wait_for_ever(url):
     log.rewind()
     assert log.poll(most=1, timeout_s=1) == []
     assert log.lag() == 0
-    log.publish([Entry("a", b"1")])
+    patient.publish([Entry("a", b"1")])
     log.acknowledge(polled(log))
+    patient.close()
     with paused("kafka"):
         started = time.monotonic()
         log.close()
