@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from lookalike.adapters.vectors_native import CodeIndex
+    from lookalike.adapters.vectors_codes_index import CodeIndex
     from lookalike.domain.arrays import BoolMask, FloatMatrix, RowArray
     from lookalike.domain.filter_terms import FilterTerms
 
@@ -255,19 +255,12 @@ class FaissVectorIndex:
         with self._sealing:
             self._segments.save_text_queries(queries)
             view, codes = self._ready()
-            tuned = tuple(
-                dataclasses.replace(
-                    segment,
-                    tunings=tune(
-                        codes[segment.file],
-                        view.part(segment.begin, segment.end),
-                        queries,
-                        self._settings,
-                    ),
-                )
-                for segment in view.manifest.segments
-            )
-            self._switch(view.manifest, Manifest(view.manifest.generation + 1, tuned))
+            tuned: list[Segment] = []
+            for segment in view.manifest.segments:
+                part = view.part(segment.begin, segment.end)
+                tunings, costs = tune(codes[segment.file], part, queries, self._settings)
+                tuned.append(dataclasses.replace(segment, tunings=tunings, costs=costs))
+            self._switch(view.manifest, Manifest(view.manifest.generation + 1, tuple(tuned)))
 
     def warm(self) -> None:
         """Pay for the import of Faiss and open the segments now, before the first search."""
@@ -355,12 +348,13 @@ class FaissVectorIndex:
         part = view.part(begin, end)
         if not part.live.any():
             return False
-        codes = build_codes(part, self._settings)
-        tunings = tune(codes, part, self._segments.text_queries(), self._settings)
-        name = f"{view.manifest.generation + 1:08d}-{begin}-{end}"
-        file, size = self._segments.save(codes, name)
-        hidden = int(np.count_nonzero(~part.live))
-        segment = Segment(file, begin, end, codes.cells, hidden, size, tunings)
+        path = self._segments.path(f"{view.manifest.generation + 1:08d}-{begin}-{end}")
+        replaced = [s for s in view.manifest.segments if s.begin < end and s.end > begin]
+        parents = [codes for s in replaced if (codes := self._segments.codes(s)) is not None]
+        codes = build_codes(part, self._settings, path, parents)
+        tunings, costs = tune(codes, part, self._segments.text_queries(), self._settings)
+        hidden, size = int(np.count_nonzero(~part.live)), path.stat().st_size
+        segment = Segment(path.name, begin, end, codes.cells, hidden, size, tunings, costs)
         with self._lock:
             if rewrites != self._rewrites:
                 self._segments.sweep(self._view.manifest)

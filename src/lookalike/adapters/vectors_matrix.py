@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -26,7 +27,7 @@ from lookalike.domain.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lookalike.domain.arrays import FloatMatrix, RowArray
+    from lookalike.domain.arrays import BoolMask, FloatMatrix, RowArray
 
 HalfMatrix: TypeAlias = NDArray[np.float16]
 """`(rows, dim)` float16, usually a read-only memory map."""
@@ -37,6 +38,23 @@ _MAGIC: Final = b"LKALVEC\0"
 _FORMAT: Final = 1
 _FIRST: Final = 8
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentRows:
+    """The part of the matrix that a segment covers.
+
+    `halves` is `(rows, dim)` and starts at row `begin`; `live` is `(rows,)`, False where a
+    row is removed or a hole.
+    """
+
+    halves: HalfMatrix
+    begin: int
+    live: BoolMask
+
+    def wide(self, rows: RowArray) -> FloatMatrix:
+        """Return `(n, dim)` float32 vectors of rows counted from `begin`."""
+        return np.asarray(self.halves)[rows].astype(np.float32)
 
 
 def store_error(error: OSError, what: str) -> StoreError:

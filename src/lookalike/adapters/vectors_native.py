@@ -1,10 +1,12 @@
 """The thin typed layer over Faiss: nothing else names it, so that it loads when needed.
 
-Both classes are safe to search from several threads; Faiss releases the interpreter's lock.
+All classes are safe to search from several threads; Faiss releases the interpreter's lock.
 """
 
 from __future__ import annotations
 
+import ctypes
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
@@ -14,8 +16,16 @@ if TYPE_CHECKING:
     from lookalike.adapters.vectors_matrix import HalfMatrix
     from lookalike.domain.arrays import BoolMask, FloatMatrix, RowArray
 
-_FLAT_TRAINING_CELLS: Final = 1024
+GRAPH_CELLS: Final = 4_096
+"""From so many cells on they are searched through a graph."""
+_GRAPH_LINKS: Final = 16
+_GRAPH_EFFORT: Final = 80
+_FEW_TIMES: Final = 16
+"""More than one cell in so many is found faster by looking at all of them."""
 _KMEANS_ROUNDS: Final = 8
+_PAIR_BITS: Final = 4
+_PAIR_POINTS: Final = 1_024
+"""Faiss wants more points than this many codes have entries."""
 
 
 def load_faiss() -> Any:
@@ -56,112 +66,14 @@ def scan_halves(
     return cast("tuple[FloatMatrix, RowArray]", index.search(queries, k, params=params))
 
 
-class CodeIndex:
-    """An inverted file of RaBitQ codes (one bit a dimension) over randomly rotated vectors.
-
-    RaBitQ: Gao and Long, SIGMOD 2024. Codes only choose candidates; their scores stay here.
-    """
-
-    def __init__(self, native: Any) -> None:
-        """Wrap a Faiss `IndexPreTransform` of a rotation and an inverted file."""
-        faiss = load_faiss()
-        self._native = native
-        self._ivf: Any = faiss.downcast_index(native.index)
-
-    @classmethod
-    def train(cls, sample: FloatMatrix, *, cells: int, seed: int, threads: int) -> CodeIndex:
-        """Find cells on a `(n, dim)` sample; the index is empty."""
-        faiss = load_faiss()
-        faiss.omp_set_num_threads(threads)
-        dim = sample.shape[1]
-        rotation = faiss.RandomRotationMatrix(dim, dim)
-        rotation.init(seed)
-        turned = cast("FloatMatrix", rotation.apply(sample))
-        centroids = _centroids(faiss, turned, cells, seed)
-        quantizer = faiss.IndexFlatIP(dim)
-        quantizer.add(centroids)
-        ivf = faiss.IndexIVFRaBitQFastScan(
-            quantizer, dim, len(centroids), faiss.METRIC_INNER_PRODUCT
-        )
-        ivf.train(turned[: 4 * len(centroids)])
-        native = faiss.IndexPreTransform(rotation, ivf)
-        native.is_trained = True
-        return cls(native)
-
-    @classmethod
-    def from_file(cls, path: str) -> CodeIndex:
-        """Open a saved index, memory-mapped; raises `RuntimeError` for a file that is not one."""
-        faiss = load_faiss()
-        native = faiss.read_index(path, faiss.IO_FLAG_MMAP_IFC)
-        if not isinstance(native, faiss.IndexPreTransform):
-            raise RuntimeError("not an index of codes")
-        return cls(native)
-
-    @property
-    def cells(self) -> int:
-        """How many cells there are."""
-        return int(self._ivf.nlist)
-
-    @property
-    def dim(self) -> int:
-        """Length of a vector."""
-        return int(self._native.d)
-
-    def __len__(self) -> int:
-        """Return how many vectors are coded."""
-        return int(self._native.ntotal)
-
-    def add(self, vectors: FloatMatrix, rows: RowArray) -> None:
-        """Code `(n, dim)` vectors under their `(n,)` rows."""
-        self._native.add_with_ids(vectors, rows)
-
-    def search(
-        self,
-        queries: FloatMatrix,
-        *,
-        count: int,
-        probes: int,
-        mask: BoolMask | None = None,
-        threads: int = 1,
-    ) -> RowArray:
-        """Return `(n, count)` candidate rows, likeliest first, padded with -1."""
-        faiss = load_faiss()
-        faiss.omp_set_num_threads(threads)
-        selector = _selector(faiss, mask)
-        inner = faiss.SearchParametersIVF(nprobe=min(probes, self.cells), sel=selector)
-        params = faiss.SearchParametersPreTransform(index_params=inner)
-        return cast("RowArray", self._native.search(queries, count, params=params)[1])
-
-    def to_bytes(self) -> NDArray[np.uint8]:
-        """Return the bytes of the file that `from_file` opens."""
-        return cast("NDArray[np.uint8]", load_faiss().serialize_index(self._native))
-
-
 def _selector(faiss: Any, mask: BoolMask | None) -> Any:
     return None if mask is None else faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))
 
 
-def _centroids(faiss: Any, sample: FloatMatrix, cells: int, seed: int) -> FloatMatrix:
-    """Return up to `cells` centroids: plain k-means, or two levels of it when cells are many.
-
-    Two levels cost an order of magnitude less for nearly the same cells.
-    """
-    if cells <= _FLAT_TRAINING_CELLS:
-        return _kmeans(faiss, sample, cells, seed)
-    top = _kmeans(faiss, sample, round(cells**0.5), seed)
-    coarse = faiss.IndexFlatL2(sample.shape[1])
-    coarse.add(top)
-    owner = cast("RowArray", coarse.search(sample, 1)[1]).ravel()
-    parts: list[FloatMatrix] = []
-    for cell in range(len(top)):
-        mine = sample[owner == cell]
-        if len(mine):
-            share = max(1, round(cells * len(mine) / len(sample)))
-            parts.append(_kmeans(faiss, mine, share, seed + cell))
-    return np.concatenate(parts)
-
-
-def _kmeans(faiss: Any, sample: FloatMatrix, cells: int, seed: int) -> FloatMatrix:
+def kmeans(sample: FloatMatrix, cells: int, *, seed: int, threads: int) -> FloatMatrix:
+    """Return up to `cells` `(cells, dim)` centroids of a `(n, dim)` sample, n at least 1."""
+    faiss = load_faiss()
+    faiss.omp_set_num_threads(threads)
     cells = max(1, min(cells, len(sample) // 2))
     means = faiss.Kmeans(
         sample.shape[1],
@@ -173,3 +85,182 @@ def _kmeans(faiss: Any, sample: FloatMatrix, cells: int, seed: int) -> FloatMatr
     )
     means.train(np.ascontiguousarray(sample))
     return cast("FloatMatrix", means.centroids)
+
+
+def nearest_of(
+    vectors: FloatMatrix, among: FloatMatrix, k: int, *, threads: int
+) -> tuple[FloatMatrix, RowArray]:
+    """Return the `(n, k)` squared distances and positions of the nearest of a few vectors."""
+    faiss = load_faiss()
+    faiss.omp_set_num_threads(threads)
+    return cast("tuple[FloatMatrix, RowArray]", faiss.knn(vectors, among, k))
+
+
+def train_pairs(projected: FloatMatrix, *, threads: int) -> FloatMatrix:
+    """Return `(dims / 2, 16, 2)` codebooks for pairs of the numbers of `(n, dims)` vectors."""
+    faiss = load_faiss()
+    faiss.omp_set_num_threads(threads)
+    dims = projected.shape[1]
+    repeats = -(-_PAIR_POINTS // len(projected))
+    quantizer = faiss.ProductQuantizer(dims, dims // 2, _PAIR_BITS)
+    quantizer.train(np.tile(projected, (repeats, 1)).astype(np.float32))
+    centroids = cast("FloatMatrix", faiss.vector_to_array(quantizer.centroids))
+    return centroids.reshape(dims // 2, 1 << _PAIR_BITS, 2)
+
+
+def encode_pairs(
+    projected: FloatMatrix, codebook: FloatMatrix, *, threads: int
+) -> NDArray[np.uint8]:
+    """Return `(n, dims / 4)` bytes: the nearest entry of each pair's codebook, 4 bits each."""
+    faiss = load_faiss()
+    faiss.omp_set_num_threads(threads)
+    quantizer = faiss.ProductQuantizer(projected.shape[1], len(codebook), _PAIR_BITS)
+    faiss.copy_array_to_vector(codebook.ravel(), quantizer.centroids)
+    return cast("NDArray[np.uint8]", quantizer.compute_codes(projected))
+
+
+class CellGraph:
+    """Centroids in 8 bits a number, and a graph over them (HNSW) when they are many.
+
+    Distances are Euclidean; see `CodeIndex.rank` for how that ranks by inner product.
+    """
+
+    def __init__(self, native: Any) -> None:
+        """Wrap a Faiss `IndexScalarQuantizer` or `IndexHNSWSQ`."""
+        faiss = load_faiss()
+        self._native = native
+        is_graph = isinstance(native, faiss.IndexHNSWSQ)
+        self._flat: Any = faiss.downcast_index(native.storage) if is_graph else native
+        self._is_graph = is_graph
+
+    @classmethod
+    def build(cls, centroids: FloatMatrix, *, threads: int) -> CellGraph:
+        """Quantize `(cells, dim)` centroids and join them."""
+        faiss = load_faiss()
+        faiss.omp_set_num_threads(threads)
+        dim, kind = centroids.shape[1], faiss.ScalarQuantizer.QT_8bit
+        if len(centroids) < GRAPH_CELLS:
+            native = faiss.IndexScalarQuantizer(dim, kind)
+        else:
+            native = faiss.IndexHNSWSQ(dim, kind, _GRAPH_LINKS)
+            native.hnsw.efConstruction = _GRAPH_EFFORT
+        native.train(centroids)
+        native.add(centroids)
+        return cls(native)
+
+    @classmethod
+    def open(cls, path: str) -> CellGraph:
+        """Map the graph at the beginning of a file; raises `RuntimeError` for another file."""
+        faiss = load_faiss()
+        native = faiss.read_index(path, faiss.IO_FLAG_MMAP_IFC)
+        if not isinstance(native, faiss.IndexHNSWSQ | faiss.IndexScalarQuantizer):
+            raise RuntimeError("not a graph over cells")
+        return cls(native)
+
+    def __len__(self) -> int:
+        """Return how many cells there are."""
+        return int(self._native.ntotal)
+
+    def centroids(self) -> FloatMatrix:
+        """Return the `(cells, dim)` centroids as they were quantized."""
+        return cast("FloatMatrix", self._flat.reconstruct_n(0, len(self)))
+
+    def to_bytes(self) -> NDArray[np.uint8]:
+        """Return the bytes that `open` maps."""
+        return cast("NDArray[np.uint8]", load_faiss().serialize_index(self._native))
+
+    def nearest(
+        self, queries: FloatMatrix, probes: int, *, effort: int, threads: int
+    ) -> tuple[FloatMatrix, RowArray]:
+        """Return `(n, probes)` squared distances and cells, padded with -1.
+
+        The graph keeps `effort` cells in view; 0 looks at every cell.
+        """
+        faiss = load_faiss()
+        faiss.omp_set_num_threads(threads)
+        if not self._is_graph or effort == 0 or probes * _FEW_TIMES > len(self):
+            return cast("tuple[FloatMatrix, RowArray]", self._flat.search(queries, probes))
+        params = faiss.SearchParametersHNSW(efSearch=max(effort, probes))
+        return cast(
+            "tuple[FloatMatrix, RowArray]", self._native.search(queries, probes, params=params)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ListLayout:
+    """Where a file holds lists of codes: `table` is `(cells, 3)` sizes, rooms and offsets.
+
+    `codebook` is `(dims / 2, 16, 2)`.
+    """
+
+    path: str
+    bytes: int
+    table: NDArray[np.uint64]
+    codebook: FloatMatrix
+
+
+class ListScan:
+    """Scans mapped lists of 4-bit codes in registers; which ones, and their bias, is told."""
+
+    def __init__(self, layout: ListLayout) -> None:
+        """Map the file; raises `RuntimeError` when that fails."""
+        faiss = load_faiss()
+        pairs = len(layout.codebook)
+        self._lists: Any = faiss.OnDiskInvertedLists(len(layout.table), pairs // 2, "")
+        self._lists.filename = layout.path
+        self._lists.read_only = True
+        self._lists.totsize = layout.bytes
+        ctypes.memmove(
+            int(self._lists.lists.data().this), layout.table.ctypes.data, layout.table.nbytes
+        )
+        self._lists.do_mmap()
+        self._cells: Any = faiss.IndexFlatIP(2 * pairs)
+        self._native: Any = faiss.IndexIVFPQFastScan(
+            self._cells,
+            2 * pairs,
+            len(layout.table),
+            pairs,
+            _PAIR_BITS,
+            faiss.METRIC_INNER_PRODUCT,
+        )
+        self._native.by_residual = True
+        faiss.copy_array_to_vector(layout.codebook.ravel(), self._native.pq.centroids)
+        self._native.replace_invlists(self._lists, False)
+        self._native.ntotal = int(layout.table[:, 0].sum())
+        self._native.is_trained = True
+
+    def search(
+        self,
+        projected: FloatMatrix,
+        cells: RowArray,
+        products: FloatMatrix,
+        *,
+        count: int,
+        mask: BoolMask | None,
+        threads: int,
+    ) -> tuple[FloatMatrix, RowArray]:
+        """Return `(n, count)` estimated cosines and rows of the best codes, padded with -1.
+
+        `projected` is `(n, dims)`; `cells` and `products` are `(n, probes)`: the lists to scan
+        and what their centroids add to a cosine.
+        """
+        faiss = load_faiss()
+        faiss.omp_set_num_threads(threads)
+        queries, cells = np.ascontiguousarray(projected), np.ascontiguousarray(cells)
+        products = np.ascontiguousarray(products)
+        scores = np.empty((len(queries), count), np.float32)
+        rows = np.empty((len(queries), count), np.int64)
+        params = faiss.SearchParametersIVF(nprobe=cells.shape[1], sel=_selector(faiss, mask))
+        self._native.search_preassigned_c(
+            len(queries),
+            faiss.swig_ptr(queries),
+            count,
+            faiss.swig_ptr(cells),
+            faiss.swig_ptr(products),
+            faiss.swig_ptr(scores),
+            faiss.swig_ptr(rows),
+            False,
+            params,
+            None,
+        )
+        return scores, rows

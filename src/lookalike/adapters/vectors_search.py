@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from lookalike.adapters.vectors_build import SegmentRows
+from lookalike.adapters.vectors_codes_index import Probing
 from lookalike.adapters.vectors_exact import empty_hits, merge_hits
+from lookalike.adapters.vectors_matrix import SegmentRows
 from lookalike.domain.errors import StoreError
 from lookalike.domain.hits import NO_ROW, RowHits
 
 if TYPE_CHECKING:
+    from lookalike.adapters.vectors_codes_index import CodeIndex
     from lookalike.adapters.vectors_exact import ExactScanner
     from lookalike.adapters.vectors_matrix import HalfMatrix
-    from lookalike.adapters.vectors_native import CodeIndex
     from lookalike.adapters.vectors_segments import Manifest, Segment
     from lookalike.adapters.vectors_settings import QueryKind, VectorSettings
     from lookalike.domain.arrays import BoolMask, FloatMatrix, RowArray
@@ -148,7 +149,7 @@ class SnapshotSearch:
     ) -> RowArray:
         tuning = segment.tuning(request.kind)
         wider = max(1.0, request.k / _TUNED_K) ** 0.5
-        probes, rerank = round(tuning.probes * wider), tuning.rerank
+        probes, rerank = max(1, round(tuning.probes * wider)), tuning.rerank
         allowed_share = 1.0
         if request.mask is not None:
             allowed_share = _share(allowed, segment)
@@ -162,8 +163,12 @@ class SnapshotSearch:
             rerank = max(2 * rerank, _FILTERED_RERANK)
         return self.codes[segment.file].search(
             request.queries,
+            Probing(
+                min(probes, segment.cells),
+                tuning.spread,
+                round(tuning.effort * probes / tuning.probes),
+            ),
             count=min(rerank + 4 * (request.k - min(request.k, _TUNED_K)), segment.rows),
-            probes=max(1, min(probes, segment.cells)),
             mask=allowed,
             threads=self.settings.threads,
         )

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 
+from lookalike.adapters.vectors_codes_index import CodeIndex
 from lookalike.adapters.vectors_matrix import store_error, write_atomically
-from lookalike.adapters.vectors_native import CodeIndex
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lookalike.adapters.vectors_settings import QueryKind, VectorSettings
     from lookalike.domain.arrays import FloatMatrix
 
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 _MANIFEST: Final = "manifest.json"
 _QUERIES: Final = "text_queries.f16"
 _SUFFIX: Final = ".faiss"
@@ -35,12 +35,23 @@ _SUFFIX: Final = ".faiss"
 class Tuning:
     """How a segment is searched for one kind of query, and the `ann_recall@10` measured so.
 
-    `recall` is None where there was nothing to measure with.
+    `recall` is None where there was nothing to measure with. For `spread` and `effort` see
+    `Probing`.
     """
 
     probes: int
     rerank: int
     recall: float | None = None
+    spread: float = 0.5
+    effort: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """Microseconds of one thread, measured when the segment was tuned: a cell, a row re-ranked."""
+
+    probe_us: float
+    rerank_us: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +65,7 @@ class Segment:
     hidden: int
     bytes: int
     tunings: Mapping[str, Tuning]
+    costs: Costs = Costs(1.0, 0.3)
 
     @property
     def rows(self) -> int:
@@ -173,11 +185,9 @@ class SegmentFolder:
         write_atomically(self._made() / _MANIFEST, data)
         self.sweep(manifest)
 
-    def save(self, codes: CodeIndex, name: str) -> tuple[str, int]:
-        """Write a file of codes, durable before any manifest names it; return name and bytes."""
-        data = codes.to_bytes()
-        write_atomically(self._made() / f"{name}{_SUFFIX}", data.data)
-        return f"{name}{_SUFFIX}", data.nbytes
+    def path(self, name: str) -> Path:
+        """Return where to write a file of codes, durable before any manifest names it."""
+        return self._made() / f"{name}{_SUFFIX}"
 
     def sweep(self, manifest: Manifest) -> None:
         """Delete leftovers; a file that cannot be deleted now is left for the next time."""
@@ -233,8 +243,8 @@ class SegmentFolder:
 
     def _open(self, segment: Segment) -> CodeIndex | None:
         try:
-            codes = CodeIndex.from_file(str(self.folder / segment.file))
-        except (RuntimeError, MemoryError):
+            codes = CodeIndex.open(str(self.folder / segment.file))
+        except (OSError, RuntimeError, ValueError, KeyError, TypeError, MemoryError):
             return None
         is_ours = codes.dim == self.dim and len(codes) == segment.rows - segment.hidden
         return codes if is_ours else None
@@ -258,6 +268,7 @@ def _parse_segment(entry: Mapping[str, object]) -> Segment:
     if not isinstance(file, str) or "/" in file or not file.endswith(_SUFFIX):
         raise ValueError("not a name of a segment")
     tunings = cast("dict[str, dict[str, object]]", entry["tunings"])
+    costs = cast("dict[str, object]", entry["costs"])
     return Segment(
         file=file,
         begin=_number(entry, "begin"),
@@ -266,6 +277,7 @@ def _parse_segment(entry: Mapping[str, object]) -> Segment:
         hidden=_number(entry, "hidden"),
         bytes=_number(entry, "bytes"),
         tunings={kind: _parse_tuning(tunings[kind]) for kind in ("image", "text")},
+        costs=Costs(_figure(costs, "probe_us"), _figure(costs, "rerank_us")),
     )
 
 
@@ -273,7 +285,13 @@ def _parse_tuning(entry: Mapping[str, object]) -> Tuning:
     recall = entry["recall"]
     if not isinstance(recall, float | int | None):
         raise TypeError("a recall is a number")
-    return Tuning(_number(entry, "probes"), _number(entry, "rerank"), recall)
+    return Tuning(
+        _number(entry, "probes"),
+        _number(entry, "rerank"),
+        recall,
+        spread=_figure(entry, "spread"),
+        effort=_number(entry, "effort"),
+    )
 
 
 def _number(entry: Mapping[str, object], name: str) -> int:
@@ -281,3 +299,10 @@ def _number(entry: Mapping[str, object], name: str) -> int:
     if not isinstance(value, int):
         raise TypeError(f"{name} is a whole number")
     return value
+
+
+def _figure(entry: Mapping[str, object], name: str) -> float:
+    value = entry[name]
+    if not isinstance(value, float | int) or value <= 0:
+        raise TypeError(f"{name} is a positive number")
+    return float(value)

@@ -27,8 +27,9 @@ class VectorSettings:
     text_recall: float = 0.97
     import_rows: int = 200_000
     filter_codes: int = 200_000
-    rows_per_cell: int = 200
-    max_cells: int = 8_192
+    rows_per_cell: int = 64
+    max_cells: int = 262_144
+    points_per_cell: int = 20
     training_rows: int = 100_000
     tuning_queries: int = 200
     threads: int = 1

@@ -131,7 +131,9 @@ def test_leftovers_of_a_crash_are_swept_by_the_writer(tmp_path):
     assert not list((tmp_path / "segments").glob("*.tmp"))
 
 
-@pytest.mark.parametrize("damage", ["missing", "short", "garbage", "manifest", "newer", "overlap"])
+@pytest.mark.parametrize(
+    "damage", ["missing", "short", "garbage", "manifest", "older", "newer", "overlap"]
+)
 @pytest.mark.parametrize("is_writer", [True, False])
 def test_damaged_segments_cost_speed_and_no_row(tmp_path, damage, is_writer):
     vectors = unit(300)
@@ -147,8 +149,10 @@ def test_damaged_segments_cost_speed_and_no_row(tmp_path, damage, is_writer):
         file.write_bytes(b"\x07" * file.stat().st_size)
     elif damage == "manifest":
         manifest.write_bytes(b"\x00{")
+    elif damage == "older":
+        manifest.write_text(json.dumps(document | {"format": 1}))
     elif damage == "newer":
-        manifest.write_text(json.dumps(document | {"format": 2}))
+        manifest.write_text(json.dumps(document | {"format": 99}))
     else:
         manifest.write_text(json.dumps(document | {"segments": document["segments"] * 2}))
     index = open_index(tmp_path, rows=300, is_writer=is_writer)

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from lookalike.adapters.vectors_native import CodeIndex
+from lookalike.adapters import vectors_native
+from lookalike.adapters.vectors_native import CellGraph, kmeans, nearest_of
 
 
 def unit(count, *, seed=0, dim=16):
@@ -11,26 +12,31 @@ def unit(count, *, seed=0, dim=16):
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-@pytest.mark.parametrize("cells", [1, 7, 1200])
-def test_codes_find_candidates_with_few_cells_and_with_many(tmp_path, cells):
-    vectors = unit(6000)
-    codes = CodeIndex.train(vectors, cells=cells, seed=1, threads=1)
-    assert 0.9 * cells <= codes.cells <= 1.1 * cells
-    codes.add(vectors, np.arange(1000, 7000))
-    path = tmp_path / "codes.faiss"
-    path.write_bytes(codes.to_bytes())
-    again = CodeIndex.from_file(str(path))
-    assert (len(again), again.dim, again.cells) == (6000, 16, codes.cells)
-    found = again.search(vectors[:50], count=60, probes=cells)
-    assert (found == np.arange(1000, 1050)[:, None]).any(axis=1).mean() > 0.95
-    mask = np.zeros(7000, bool)
-    mask[1000:1010] = True
-    allowed = again.search(vectors[:1], count=60, probes=10**6, mask=mask)
-    assert set(allowed.ravel().tolist()) == {-1, *range(1000, 1010)}
+@pytest.mark.parametrize("is_graph", [False, True])
+def test_cells_are_found_again_in_a_file_that_goes_on_behind_them(tmp_path, monkeypatch, is_graph):
+    monkeypatch.setattr(vectors_native, "GRAPH_CELLS", 100 if is_graph else 10**6)
+    centroids = unit(700)
+    graph = CellGraph.build(centroids, threads=1)
+    path = tmp_path / "segment.faiss"
+    path.write_bytes(graph.to_bytes().tobytes() + b"lists of codes")
+    again = CellGraph.open(str(path))
+    assert len(again) == 700
+    np.testing.assert_allclose(again.centroids(), centroids, atol=0.02)
+    queries = unit(40, seed=1)
+    distances, cells = again.nearest(queries, 7, effort=64, threads=1)
+    wanted, _ = again.nearest(queries, 7, effort=0, threads=1)
+    assert (np.diff(distances, axis=1) >= 0).all()
+    np.testing.assert_allclose(distances, wanted, atol=0.05)
+    assert (cells[:, 0] == nearest_of(queries, again.centroids(), 1, threads=1)[1][:, 0]).all()
 
 
 def test_a_foreign_file_is_refused(tmp_path):
     path = tmp_path / "foreign.faiss"
     path.write_bytes(b"nothing of the kind" * 50)
     with pytest.raises(RuntimeError):
-        CodeIndex.from_file(str(path))
+        CellGraph.open(str(path))
+
+
+@pytest.mark.parametrize("count", [1, 3, 50])
+def test_few_vectors_have_few_cells(count):
+    assert len(kmeans(unit(count), 40, seed=1, threads=1)) == max(1, min(40, count // 2))
