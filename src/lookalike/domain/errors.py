@@ -5,8 +5,12 @@ LookalikeError
 │   ├── QueryError              a query that cannot be parsed
 │   ├── FilterError             an unknown filter name or value
 │   ├── CursorError             a cursor that is malformed or expired
-│   └── UnknownNameError        a name that is not known (lists near ones)
+│   ├── UnknownNameError        a name that is not known (lists near ones)
+│   └── ClickError              a click, or a logged answer, that cannot be
 ├── NotFoundError               no such image                              exit 1, HTTP 404
+│   └── UnknownAnswerError      no answer of that id is in the click log
+├── TooFewClicksError           too little to learn from                   exit 1
+├── FusionModelError            a fusion model's file cannot be used       exit 3, HTTP 503
 ├── ImageError                  a picture is refused, with a named reason  HTTP 422
 ├── FetchError                  a URL is refused or fails, with a reason   HTTP 422
 ├── SourceError                 a source of pictures cannot be read        exit 2, HTTP 400
@@ -109,12 +113,38 @@ class UnknownNameError(UsageError):
     code = "unknown_name"
 
 
+class ClickError(UsageError):
+    """A click that cannot have been made, or a logged answer that cannot have been shown."""
+
+    code = "click"
+
+
 class NotFoundError(LookalikeError):
     """No such image in this index."""
 
     code = "not_found"
     exit_code = 1
     http_status = 404
+
+
+class UnknownAnswerError(NotFoundError):
+    """No answer of that id is in the click log, or it is too old."""
+
+    code = "unknown_answer"
+
+
+class TooFewClicksError(LookalikeError):
+    """The click log holds too little to learn from."""
+
+    code = "too_few_clicks"
+    exit_code = 1
+
+
+class FusionModelError(LookalikeError):
+    """A file of a fusion model is damaged, foreign, or there is none of that version."""
+
+    code = "fusion_model"
+    http_status = 503
 
 
 class ImageError(LookalikeError):

@@ -24,6 +24,10 @@ class Ranker(Protocol):
         """Return `(n,)` scores; the arguments are left as they were."""
         ...
 
+    def shares(self, features: Features) -> Features:
+        """Return `(n,)` what each feature adds to what the scores are made of, by name."""
+        ...
+
     def explain(self) -> Mapping[str, object]:
         """Return the choices that shaped the scores."""
         ...

@@ -36,8 +36,18 @@ class ReciprocalRankFusion:
 
     def score(self, features: Features) -> NDArray[np.float32]:
         """Return `(n,)` fused scores in [0, 1]."""
-        sizes = {values.shape[0] for values in features.values()}
-        size = sizes.pop() if sizes else 0
+        shares, most = self._shares(features)
+        total = np.sum(list(shares.values()), axis=0) if shares else np.zeros(_size(features))
+        return (total / most).astype(np.float32)
+
+    def shares(self, features: Features) -> Mapping[str, NDArray[np.float32]]:
+        """Return `(n,)` what each feature, with what lifts it, adds to the score, by name."""
+        shares, most = self._shares(features)
+        return {name: (share / most).astype(np.float32) for name, share in shares.items()}
+
+    def _shares(self, features: Features) -> tuple[dict[str, NDArray[np.float64]], float]:
+        """Return the shares by name, and the greatest possible value of their sum."""
+        size = _size(features)
         shares: dict[str, NDArray[np.float64]] = {}
         best: dict[str, float] = {}
         for name, weight in self.weights.items():
@@ -52,8 +62,7 @@ class ReciprocalRankFusion:
             share[counts] = weight / (self.rrf_k + competition_ranks(values[counts]))
             shares[group] = np.maximum(shares.get(group, 0.0), share)
             best[group] = max(best.get(group, 0.0), weight / (self.rrf_k + 1))
-        total = np.sum(list(shares.values()), axis=0) if shares else np.zeros(size)
-        return (total / (sum(best.values()) or 1.0)).astype(np.float32)
+        return shares, sum(best.values()) or 1.0
 
     def explain(self) -> Mapping[str, object]:
         """Return the constant and the weights."""
@@ -63,6 +72,11 @@ class ReciprocalRankFusion:
             "weights": dict(self.weights),
             "lifts": dict(self.lifts),
         }
+
+
+def _size(features: Features) -> int:
+    sizes = {values.shape[0] for values in features.values()}
+    return sizes.pop() if sizes else 0
 
 
 def competition_ranks(values: NDArray[np.float32]) -> NDArray[np.int64]:

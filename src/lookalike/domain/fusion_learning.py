@@ -1,0 +1,260 @@
+"""Learning an order from clicks, and telling whether it is better than the one in use.
+
+Answers are parted in three: some to fit on, some to choose among fits, and some held out, which
+judge the chosen one alone. Where the log spans days enough, the last days are held out; else
+queries are, so that no query stands on both sides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from lookalike.domain.clicks import day_of
+from lookalike.domain.clicks_propensity import Propensities, estimate_propensities
+from lookalike.domain.errors import TooFewClicksError
+from lookalike.domain.fusion_estimates import (
+    Estimate,
+    estimate,
+    estimate_difference,
+    gains_of,
+)
+from lookalike.domain.fusion_fitting import ANCHOR, Fitter, Lesson, standard_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from lookalike.domain.clicks import Session
+    from lookalike.domain.fusion import FusionModel
+
+L2_WEIGHTS: Final = (0.001, 0.01, 0.1, 1.0)
+LEAST_CLICKED: Final = 30
+"""Clicked answers that must stand in each of the three parts."""
+
+LEAST_DAYS: Final = 8
+JUDGED_SHARE: Final = 0.3
+CHOSEN_SHARE: Final = 0.2
+CLIP: Final = 20.0
+"""A click counts for at most so many."""
+
+MOST_FITTED: Final = 100_000
+"""Clicked answers that a model is fitted on; of more, as many are drawn."""
+
+LEAST_SWAPPED_CLICKS: Final = 20
+"""Below so many clicks on swapped pairs the propensities of the log itself are taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class LearningOptions:
+    """How is learned: the features, the seed of every draw, and how far clicks are corrected."""
+
+    features: tuple[str, ...]
+    seed: int = 0
+    clip: float = CLIP
+    is_corrected: bool = True
+    objectives: tuple[str, ...] = ("pairwise", "pointwise")
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One fit and its estimate on the answers that choose."""
+
+    objective: str
+    l2: float
+    estimate: float
+
+
+@dataclass(frozen=True, slots=True)
+class Parted:
+    """The three parts of a log."""
+
+    fitted: Sequence[Lesson]
+    choosing: Sequence[Lesson]
+    judging: Sequence[Lesson]
+    parted_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """A fitted model with all that speaks for or against it.
+
+    `estimates` are of the held-out answers, by the name of an order; `differences` are of the new
+    model less that one.
+    """
+
+    model: FusionModel
+    propensities: Propensities
+    is_estimated: bool
+    trials: Sequence[Trial]
+    estimates: Mapping[str, Estimate]
+    differences: Mapping[str, Estimate]
+    counts: Mapping[str, int]
+    parted_by: str
+    against: str = field(default="rrf")
+
+    @property
+    def is_better(self) -> bool:
+        """Tell whether the whole interval of the difference to the order in use lies above 0."""
+        return self.differences[self.against].low > 0
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the model's file keeps of how it came to be."""
+        return {
+            "counts": dict(self.counts),
+            "held_out": self.parted_by,
+            "propensity": {
+                "is_estimated": self.is_estimated,
+                "power": round(self.propensities.power, 4),
+                "clicks": self.propensities.clicks,
+            },
+            "trials": [
+                {"objective": one.objective, "l2": one.l2, "estimate": round(one.estimate, 6)}
+                for one in self.trials
+            ],
+            "estimates": {name: _estimate_json(one) for name, one in self.estimates.items()},
+            "differences": {name: _estimate_json(one) for name, one in self.differences.items()},
+            "against": self.against,
+        }
+
+
+def learn(
+    sessions: Sequence[Session],
+    options: LearningOptions,
+    *,
+    current: FusionModel | None = None,
+) -> Learned:
+    """Fit on a log and judge against the order in use (`None` for reciprocal rank fusion).
+
+    Raises:
+        TooFewClicksError: there is too little to fit on or to judge by.
+    """
+    propensities = estimate_propensities(sessions)
+    is_estimated = propensities.clicks >= LEAST_SWAPPED_CLICKS
+    parts = _parts(sessions, options, propensities if is_estimated else None)
+    standard = standard_of(parts.fitted)
+    best, best_value, trials = None, -np.inf, list[Trial]()
+    for objective in options.objectives:
+        make = Fitter.pairwise if objective == "pairwise" else Fitter.pointwise
+        fitter = make(parts.fitted, options.features, standard)
+        for model in fitter.fit(L2_WEIGHTS):
+            value = gains_of(parts.choosing, _scores(model, options.features, parts.choosing)).value
+            trials.append(Trial(objective, model.l2, value))
+            if value > best_value:
+                best, best_value = model, value
+    assert best is not None
+    model = replace(best, propensities=tuple(propensities.values.tolist()))
+    estimates, differences, against = _judge(model, current, parts.judging, options)
+    counts = {
+        "answers": len(sessions),
+        "clicked": sum(bool(session.clicks) for session in sessions),
+        "fitted": len(parts.fitted),
+        "choosing": len(parts.choosing),
+        "judging": len(parts.judging),
+    }
+    return Learned(
+        model, propensities, is_estimated, trials, estimates, differences, counts,
+        parts.parted_by, against,
+    )  # fmt: skip
+
+
+def _judge(
+    model: FusionModel,
+    current: FusionModel | None,
+    judging: Sequence[Lesson],
+    options: LearningOptions,
+) -> tuple[dict[str, Estimate], dict[str, Estimate], str]:
+    anchor = options.features.index(ANCHOR)
+    orders = {"rrf": [lesson.values[:, anchor] for lesson in judging]}
+    against = "rrf"
+    if current is not None and set(current.features) <= set(options.features):
+        against = current.name
+        orders[against] = _scores(current, options.features, judging)
+    mine = gains_of(judging, _scores(model, options.features, judging))
+    others = {name: gains_of(judging, scores) for name, scores in orders.items()}
+    estimates = {"learned": estimate(mine, seed=options.seed)}
+    estimates |= {name: estimate(one, seed=options.seed) for name, one in others.items()}
+    differences = {
+        name: estimate_difference(mine, one, seed=options.seed) for name, one in others.items()
+    }
+    return estimates, differences, against
+
+
+def _scores(
+    model: FusionModel, names: Sequence[str], lessons: Sequence[Lesson]
+) -> list[NDArray[np.float64]]:
+    columns = [names.index(name) for name in model.features]
+    return [model.score(lesson.values[:, columns]) for lesson in lessons]
+
+
+def _parts(
+    sessions: Sequence[Session], options: LearningOptions, propensities: Propensities | None
+) -> Parted:
+    """Part the clicked answers; one whose shown images are all clicked teaches nothing."""
+    telling = [one for one in sessions if one.clicks and not one.is_clicked.all()]
+    draw = np.random.default_rng(options.seed)
+    judging: list[Session]
+    fitted: list[Session]
+    days = sorted({day_of(one.shown.at) for one in telling})
+    is_by_days = len(days) >= LEAST_DAYS
+    if is_by_days:
+        first = days[-max(1, round(len(days) * JUDGED_SHARE))]
+        judging = [one for one in telling if day_of(one.shown.at) >= first]
+        rest = [one for one in telling if day_of(one.shown.at) < first]
+    else:
+        judging, rest = _by_query(telling, JUDGED_SHARE, draw)
+    choosing, fitted = _by_query(rest, CHOSEN_SHARE, draw)
+    if len(fitted) > MOST_FITTED:
+        drawn = np.sort(draw.choice(len(fitted), MOST_FITTED, replace=False))
+        fitted = [fitted[int(at)] for at in drawn]
+    least = min(len(fitted), len(choosing), len(judging))
+    if least < LEAST_CLICKED:
+        wanted = round(LEAST_CLICKED / (CHOSEN_SHARE * (1 - JUDGED_SHARE)))
+        raise TooFewClicksError(
+            f"{len(telling)} answers were clicked, too few to learn from and to judge by",
+            hint=f"come back with {wanted} or more",
+        )
+    fit, choose, judge = (
+        [lesson_of(one, options, propensities) for one in part]
+        for part in (fitted, choosing, judging)
+    )
+    return Parted(fit, choose, judge, "days" if is_by_days else "queries")
+
+
+def _by_query(
+    sessions: Sequence[Session], share: float, draw: np.random.Generator
+) -> tuple[list[Session], list[Session]]:
+    """Part sessions so that equal queries stay together; the first part has `share` of them."""
+    names = sorted({one.shown.text_hash for one in sessions})
+    chosen = draw.permutation(len(names))[: round(len(names) * share)]
+    first: set[str] = {names[int(at)] for at in chosen}
+    return (
+        [one for one in sessions if one.shown.text_hash in first],
+        [one for one in sessions if one.shown.text_hash not in first],
+    )
+
+
+def lesson_of(
+    session: Session, options: LearningOptions, propensities: Propensities | None
+) -> Lesson:
+    """Return an answer's features in the order of the options, NaN for one not logged."""
+    shown = session.shown
+    count = len(shown.images)
+    values = np.full((count, len(options.features)), np.nan)
+    for at, name in enumerate(options.features):
+        if name in shown.features:
+            values[:, at] = shown.values[:, shown.features.index(name)]
+    if not options.is_corrected:
+        weights = np.ones(count)
+    else:
+        positions = np.arange(1, count + 1)
+        looked = propensities.at(positions) if propensities is not None else shown.propensities
+        weights = np.minimum(1.0 / looked, options.clip).astype(np.float64)
+    return Lesson(values, session.is_clicked, weights)
+
+
+def _estimate_json(one: Estimate) -> dict[str, float]:
+    return {"value": round(one.value, 6), "low": round(one.low, 6), "high": round(one.high, 6)}
