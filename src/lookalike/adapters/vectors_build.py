@@ -36,7 +36,7 @@ _MOST_GROWTH: Final = 2
 """Cells taken over may become so many times as full as they were meant to be."""
 QUERY_SHIFT: Final = 0.5
 """How far, in lengths of the other vector, tuning moves a stored vector to make a query."""
-_UNMEASURED_SPREAD: Final = 0.2
+_UNMEASURED_SPREAD: Final = 0.15
 """For texts, when there are none to measure with."""
 
 

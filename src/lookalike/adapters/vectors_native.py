@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from lookalike.adapters.vectors_matrix import HalfMatrix
     from lookalike.domain.arrays import BoolMask, FloatMatrix, RowArray
 
-GRAPH_CELLS: Final = 4_096
+GRAPH_CELLS: Final = 2_048
 """From so many cells on they are searched through a graph."""
-_GRAPH_LINKS: Final = 16
+_GRAPH_LINKS: Final = 24
 _GRAPH_EFFORT: Final = 80
 _FEW_TIMES: Final = 16
 """More than one cell in so many is found faster by looking at all of them."""
+_SHORTEST: Final = 1e-6
 _KMEANS_ROUNDS: Final = 8
 _PAIR_BITS: Final = 4
 _PAIR_POINTS: Final = 1_024
@@ -135,17 +136,28 @@ class CellGraph:
 
     @classmethod
     def build(cls, centroids: FloatMatrix, *, threads: int) -> CellGraph:
-        """Quantize `(cells, dim)` centroids and join them."""
+        """Quantize `(cells, dim)` centroids and join them.
+
+        The graph joins cells by direction, though it is searched by distance: few links lead to
+        a tight cell from wide ones, whose centroids are short, and it would not be reached.
+        """
         faiss = load_faiss()
         faiss.omp_set_num_threads(threads)
         dim, kind = centroids.shape[1], faiss.ScalarQuantizer.QT_8bit
+        flat = faiss.IndexScalarQuantizer(dim, kind)
+        flat.train(centroids)
+        flat.add(centroids)
         if len(centroids) < GRAPH_CELLS:
-            native = faiss.IndexScalarQuantizer(dim, kind)
-        else:
-            native = faiss.IndexHNSWSQ(dim, kind, _GRAPH_LINKS)
-            native.hnsw.efConstruction = _GRAPH_EFFORT
-        native.train(centroids)
-        native.add(centroids)
+            return cls(flat)
+        native = faiss.IndexHNSWSQ(dim, kind, _GRAPH_LINKS)
+        native.hnsw.efConstruction = _GRAPH_EFFORT
+        lengths = np.linalg.norm(centroids, axis=1, keepdims=True)
+        directions = (centroids / np.maximum(lengths, _SHORTEST)).astype(np.float32)
+        native.train(directions)
+        native.add(directions)
+        faiss.downcast_index(native.storage).this.own(True)
+        flat.this.disown()
+        native.storage = flat
         return cls(native)
 
     @classmethod
