@@ -12,6 +12,8 @@ import numpy as np
 
 from lookalike.adapters.blobs_obstore import ObstoreBlobStore
 from lookalike.adapters.catalog_sqlite import SqliteCatalog
+from lookalike.adapters.hashes_vectors import DIM as HASH_DIM
+from lookalike.adapters.hashes_vectors import VectorHashIndex
 from lookalike.adapters.regions_vectors import VectorRegionIndex
 from lookalike.adapters.text_tantivy import TantivyTextIndex
 from lookalike.domain.errors import BackendTimeoutError, StoreError
@@ -325,4 +327,5 @@ def open_stores(folder, dim, *, space="toy"):
         HashedCatalog(catalog), MemoryFilters(texts), texts, MemoryVectors(dim),
         VectorRegionIndex(MemoryVectors(dim)),
         ObstoreBlobStore("memory:///"), space, is_dense=False,
+        hashes=VectorHashIndex(MemoryVectors(HASH_DIM)),
     )  # fmt: skip

@@ -91,19 +91,20 @@ class ServerBackEnd:
 class MilvusBackEnd(ServerBackEnd):
     """One collection, made once, and emptied before each test: making one takes seconds."""
 
-    def __init__(self, index_type="IVF_SQ8"):
+    def __init__(self, index_type="IVF_SQ8", dim=DIM):
         super().__init__(f"milvus {index_type.lower()}")
         self.index_type = index_type
+        self.dim = dim
         self.options = None
 
     def begin(self):
         if self.options is None:
             self.options = milvus_options("contract", index_type=self.index_type)
-            MilvusProvisioner(self.options, dim=DIM).prepare()
+            MilvusProvisioner(self.options, dim=self.dim).prepare()
         empty_collection(self.options)
 
     def connect(self):
-        return MilvusVectorIndex.open(self.options, dim=DIM)
+        return MilvusVectorIndex.open(self.options, dim=self.dim)
 
     def end(self):
         self.close()
@@ -115,18 +116,19 @@ class MilvusBackEnd(ServerBackEnd):
 class PineconeBackEnd(ServerBackEnd):
     """A namespace of its own for each test, on the tests' own server: it is no live service."""
 
-    def __init__(self):
+    def __init__(self, dim=DIM):
         super().__init__("pinecone")
+        self.dim = dim
         self.server = None
 
     def begin(self):
         if self.server is None:
             self.server = PineconeServer()
         self.options = pinecone_options(self.server)
-        PineconeProvisioner(self.options, dim=DIM).prepare()
+        PineconeProvisioner(self.options, dim=self.dim).prepare()
 
     def connect(self):
-        return PineconeVectorIndex.open(self.options, dim=DIM)
+        return PineconeVectorIndex.open(self.options, dim=self.dim)
 
     def end(self):
         self.close()

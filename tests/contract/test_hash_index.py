@@ -1,6 +1,6 @@
 """What every hash index promises; a new one adds one line to `BACK_ENDS`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 
 from lookalike.adapters import hashes_tables
 from lookalike.adapters.hashes_memory import MemoryHashIndex
+from lookalike.adapters.hashes_vectors import DIM, VectorHashIndex
 from lookalike.domain.errors import LookalikeError
+from tests.cluster_fakes import MemoryVectors
+from tests.vector_servers import MilvusBackEnd, PineconeBackEnd
 
 RADII = (0, 1, 4, 8, 10, 12, 31, 64)
 MOST_ROW = (1 << 58) - 1
@@ -29,15 +32,61 @@ class BackEnd:
         return MemoryHashIndex(tail_rows=self.tail_rows, most_beside=self.most_beside)
 
 
+class Exact:
+    """Hashes as vectors that are searched exactly, in the process."""
+
+    def open(self, monkeypatch):
+        return VectorHashIndex(MemoryVectors(DIM))
+
+
+@dataclass(frozen=True)
+class Server:
+    """Hashes in a vector server, which is emptied before each test."""
+
+    back_end: object
+    opened: list = field(default_factory=list)
+
+    def open(self, monkeypatch):
+        self.back_end.begin()
+        index = VectorHashIndex(self.back_end.connect())
+        self.opened.append(index)
+        return index
+
+    def end(self):
+        for index in self.opened:
+            index.close()
+        self.opened.clear()
+        self.back_end.end()
+
+
+SERVERS = {
+    "milvus": Server(MilvusBackEnd(dim=DIM)),
+    "pinecone": Server(PineconeBackEnd(dim=DIM)),
+}
 BACK_ENDS = {
     "memory-tail": BackEnd(),
     "memory-scanned": BackEnd(tail_rows=40),
     "memory-tables": BackEnd(tail_rows=40, bars_scans=True),
     "memory-aside": BackEnd(tail_rows=20, most_beside=0),
+    "vectors": Exact(),
 }
+PARAMETERS = [
+    *(pytest.param(one, id=name) for name, one in BACK_ENDS.items()),
+    *(
+        pytest.param(one, id=name, marks=pytest.mark.service if name == "milvus" else ())
+        for name, one in SERVERS.items()
+    ),
+]
 
 
-@pytest.fixture(params=BACK_ENDS.values(), ids=BACK_ENDS)
+@pytest.fixture(scope="module", autouse=True)
+def ended():
+    yield
+    for server in SERVERS.values():
+        server.end()
+
+
+@pytest.fixture(params=PARAMETERS)
 def index(request, monkeypatch):
     return request.param.open(monkeypatch)
 
@@ -82,7 +131,23 @@ def test_everything_near_is_found_and_nothing_else(index, most_row):
     check(index, known, queries)
     for query in queries:
         check(index, known, np.asarray([query]), radii=(10,))
-    assert index.exact_radius >= 10
+    assert index.exact_radius >= 10 or index.exact_radius == -1
+
+
+@pytest.mark.parametrize("most", [1, 5, 24])
+def test_the_nearest_of_many_are_those_of_lowest_rows_where_bits_tie(index, most):
+    rng = np.random.default_rng(5)
+    rows, hashes = rng.permutation(300), crowd(rng, 300)
+    index.add(rows, hashes)
+    known = dict(zip(rows.tolist(), hashes.tolist(), strict=True))
+    queries = np.concatenate((hashes[:30], rng.integers(0, 2**64, 5, dtype=np.uint64)))
+    for radius in (0, 10, 30):
+        for query, hits in zip(
+            queries, index.within(queries, radius=radius, most=most), strict=True
+        ):
+            near, distances = expected(known, query, radius)
+            assert hits.rows.tolist() == near[:most]
+            assert hits.distances.tolist() == distances[:most]
 
 
 def test_the_ends_of_the_range_are_hashes_too(index):

@@ -1,12 +1,15 @@
 """The engine over stores whose rows are hashes and that know no masks, without servers."""
 
+import io
 import threading
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from lookalike.adapters.source_folder import FolderSource
+from lookalike.domain.copies import LEAST_QUALITY
 from lookalike.domain.errors import BackendTimeoutError, StoreError
 from lookalike.domain.filters import Filter, one_of
 from lookalike.domain.images import Source, hashed_row, image_id
@@ -26,7 +29,7 @@ from lookalike.ports.source import SourceItem
 from tests.cluster_fakes import Broken, open_stores
 from tests.toy import DIM, ToyEncoder, fill_folder, picture
 
-NAMES = ("catalog", "filters", "texts", "vectors", "regions", "blobs")
+NAMES = ("catalog", "filters", "texts", "vectors", "regions", "blobs", "hashes")
 
 
 @dataclass
@@ -85,6 +88,12 @@ def stores(tmp_path):
 def pictures(tmp_path):
     fill_folder(tmp_path / "pictures", 20)
     return tmp_path / "pictures"
+
+
+def picture_of_one_colour():
+    buffer = io.BytesIO()
+    Image.new("RGB", (48, 36), (90, 90, 90)).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def put_many(log, stores, count):
@@ -174,14 +183,38 @@ def test_repair_mends_vectors_words_and_removals(stores, pictures):
         stores.vectors.remove(rows[:5])
         stores.texts.remove(rows[3:9])
         stores.texts.commit(0)
+        is_hashed = stores.hashes.has(rows)
+        stores.hashes.remove(rows[:4])
         gone = stores.catalog.records([int(rows[9])])[0].id
         stores.catalog.remove([gone])
         mended = repair(stores, after=0)
         assert (mended.vectors, mended.texts, mended.removed) == (5, 6, 1)
         np.testing.assert_allclose(stores.vectors.fetch(rows[:5]), kept[:5], atol=1e-3)
         assert stores.texts.has(rows).tolist() == [True] * 9 + [False] + [True] * 10
+        assert mended.hashes == np.count_nonzero(is_hashed[:4]) > 0
+        is_hashed[9] = False
+        assert stores.hashes.has(rows).tolist() == is_hashed.tolist()
         quiet = repair(stores, after=None)
-        assert (quiet.vectors, quiet.texts) == (0, 0)
+        assert (quiet.vectors, quiet.texts, quiet.hashes) == (0, 0, 0)
+
+
+def test_hashes_stand_for_pictures_whose_hash_says_something(stores, pictures):
+    (pictures / "flat.png").write_bytes(flat := picture_of_one_colour())
+    with make_engine(stores) as engine:
+        engine.index([FolderSource(pictures)])
+        records = list(stores.catalog.all_records())
+        rows = np.array([one.row for one in records])
+        telling = [one.facts.phash_quality >= LEAST_QUALITY for one in records]
+        assert stores.hashes.has(rows).tolist() == telling
+        assert sum(telling) == len(stores.hashes) > 0
+        mute = np.array([hashed_row(image_id(flat))])
+        assert not stores.hashes.has(mute)[0]
+        stores.hashes.add(mute, np.zeros(1, np.uint64))  # as an earlier reading may have left it
+        stores.hashes.remove(rows[telling][:2])
+        engine.index([FolderSource(pictures)], IngestOptions(is_forced=True))
+        assert stores.hashes.has(rows).tolist() == telling
+        engine.remove([one.id for one in records])
+        assert len(stores.hashes) == 0
 
 
 # ── Workers ──────────────────────────────────────────────────────────────────────────────
@@ -258,6 +291,8 @@ def everything(stores):
         len(stores.vectors),
         len(stores.texts),
         [all(stores.blobs.has(key) for key in keys) for keys in kept],
+        stores.hashes.has(rows).tolist(),
+        len(stores.hashes),
     )
 
 
@@ -311,7 +346,7 @@ def test_a_removal_cut_off_at_any_call_is_completed_by_the_next(tmp_path):
             except StoreError:
                 state["is_down"] = False
                 engine.remove([image_id(picture())])
-        assert everything(stores) == ([], [], [], 0, 0, []), f"cut off at call {number}"
+        assert everything(stores) == ([], [], [], 0, 0, [], [], 0), f"cut off at call {number}"
         assert list(stores.blobs.keys()) == []
 
 

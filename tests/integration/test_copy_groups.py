@@ -13,6 +13,7 @@ from lookalike.domain.queries import ImagePart, Query
 from lookalike.engine.cluster_writer import ClusterWriter
 from lookalike.engine.copies import make_placer
 from lookalike.engine.engine import Engine
+from lookalike.engine.hash_follower import current_hashes
 from lookalike.engine.parts import EngineParts
 from lookalike.settings import Settings
 from lookalike.settings.features import Features
@@ -67,7 +68,7 @@ def folder_engine(root):
 
 def cluster_engine(root):
     stores = open_stores(root, DIM)
-    placer = make_placer(stores, None, "balanced")
+    placer = make_placer(stores, current_hashes(stores, None), "balanced")
     return Engine(
         EngineParts(
             location="memory", index_id="m", reader=stores, open_writer=None,

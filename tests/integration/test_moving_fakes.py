@@ -20,7 +20,7 @@ from tests.integration.test_engine import open_toy
 from tests.integration.test_moving import assert_same, copies_of, fill, records_of, regions_of
 from tests.toy import DIM, picture
 
-NAMES = ("catalog", "texts", "vectors", "regions", "blobs")
+NAMES = ("catalog", "texts", "vectors", "regions", "blobs", "hashes")
 
 
 @pytest.fixture(scope="module")

@@ -18,9 +18,10 @@ import numpy as np
 
 from lookalike.adapters.hashes_balls import BITS, spread
 from lookalike.adapters.hashes_files import SavedIndex, read_index, write_index
+from lookalike.adapters.hashes_input import check_radius, checked_hashes
 from lookalike.adapters.hashes_layers import Layer, Tail
 from lookalike.adapters.hashes_segment import MOST_ROWS, Segment
-from lookalike.domain.errors import StoreError, UsageError
+from lookalike.domain.errors import StoreError
 from lookalike.ports.hashes import HashHits
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ class MemoryHashIndex:
 
         Many rows at once are sorted at once: give a whole index in one piece.
         """
-        rows, hashes = _checked(rows, hashes)
+        rows, hashes = checked_hashes(rows, hashes)
         if not len(rows):
             return
         hashes = spread(hashes)
@@ -144,8 +145,7 @@ class MemoryHashIndex:
 
         Nearest first, ties by row. Raises `UsageError` for a negative radius.
         """
-        if radius < 0 or (most is not None and most < 1):
-            raise UsageError("a radius is at least 0 bits, and `most` at least 1")
+        check_radius(radius, most)
         radius = min(radius, BITS)
         wanted = spread(np.asarray(hashes, np.uint64))
         layers, tail = self._parts
@@ -251,19 +251,6 @@ def _segment_of(pieces: Sequence[tuple[RowArray, NDArray[np.uint64]]]) -> Segmen
         return Segment.build(*full[0])
     rows, hashes = (np.concatenate(part) for part in zip(*full, strict=True))
     return Segment.build(rows, hashes)
-
-
-def _checked(rows: RowArray, hashes: NDArray[np.uint64]) -> tuple[RowArray, NDArray[np.uint64]]:
-    """Return distinct rows and the last hash of each, or raise before anything changes."""
-    rows, hashes = np.asarray(rows, np.int64), np.asarray(hashes)
-    if rows.ndim != 1 or rows.shape != hashes.shape or (rows < 0).any():
-        raise StoreError("rows and hashes do not pair, or a row is negative", hint="report a bug")
-    if len(rows) and hashes.dtype != np.uint64:
-        raise StoreError(f"hashes are {hashes.dtype}, not uint64", hint="report a bug")
-    if (rows[1:] > rows[:-1]).all():
-        return rows, hashes.astype(np.uint64, copy=False)
-    rows, last = np.unique(rows[::-1], return_index=True)
-    return rows, hashes[::-1][last]
 
 
 def _answers(

@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 _ANSWER_BYTES: Final = 32 << 20
 """Larger answers are asked for in parts; a server refuses above 100 MB."""
 
+_MOST_QUERIES: Final = 1024
+"""More are asked in parts: a server takes 16,384."""
+
+_TIMED_QUERIES: Final = 64
+"""A call may take the usual seconds once for so many of its queries."""
+
 _TOTAL_S: Final = 10.0
 """How long the size of the collection is remembered for the choice of probes."""
 
@@ -83,6 +89,9 @@ class MilvusSearch:
             nprobe = int(np.ceil(nprobe * max(1.0, self._size() / passing)))
         plan = _Plan(expression, min(limit, MOST_HITS), min(nprobe, MOST_HITS))
         found = self._candidates(queries, plan)
+        shortest = min(len(rows) for rows, _ in found)
+        if not expression and shortest < min(wanted, plan.limit):
+            wanted = min(wanted, self.count(""))
         hits = [
             self._settled(queries[at], plan, found[at], (k, wanted)) for at in range(len(found))
         ]
@@ -120,10 +129,6 @@ class MilvusSearch:
             is_cut = len(rows) >= plan.limit and is_cut_in_tie(scores, k)
             if plan.is_widest or not (is_short or is_cut):
                 break
-            if is_short and not plan.expression:
-                wanted = min(wanted, self.count(""))
-                if len(rows) >= wanted:
-                    break
             limit = min(MOST_HITS, plan.limit * 4)
             plan = _Plan(plan.expression, limit, MOST_HITS)
             self.widened += 1
@@ -133,7 +138,7 @@ class MilvusSearch:
     def _candidates(self, queries: FloatMatrix, plan: _Plan) -> list[tuple[RowArray, FloatMatrix]]:
         """Return rows and exact scores of each query, in the server's order."""
         row_bytes = 12 if self._index.is_exact else 12 + 4 * self._dim
-        step = max(1, min(len(queries), _ANSWER_BYTES // (row_bytes * plan.limit)))
+        step = max(1, min(_MOST_QUERIES, _ANSWER_BYTES // (row_bytes * plan.limit)))
         found: list[tuple[RowArray, FloatMatrix]] = []
         for begin in range(0, len(queries), step):
             part = queries[begin : begin + step]
@@ -152,6 +157,7 @@ class MilvusSearch:
             anns_field=VECTOR,
             search_params={"metric_type": METRIC, "params": params},
             output_fields=[] if self._index.is_exact else [VECTOR],
+            timeout_s=options.timeout_s * -(-len(queries) // _TIMED_QUERIES),
         )
 
     def _scores(self, query: FloatMatrix, hits: Any) -> FloatMatrix:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 import numpy as np
@@ -183,7 +184,15 @@ class PineconeVectorIndex:
             filter_ = query_filter_of(clauses_of(selection.filter))
         with self._lock:
             hidden = frozenset(self._recent(self._removed))
-        return stacked([self._best(query, k, filter_, hidden) for query in queries], k)
+
+        def best(query: FloatMatrix) -> tuple[RowArray, FloatMatrix]:
+            return self._best(query, k, filter_, hidden)
+
+        if len(queries) == 1:
+            return stacked([best(queries[0])], k)
+        # A request holds one query, so that several are under way at once.
+        with ThreadPoolExecutor(self._link.options.threads) as threads:
+            return stacked(list(threads.map(best, queries)), k)
 
     def fetch(self, rows: RowArray) -> FloatMatrix:
         """Return the `(n, dim)` vectors of the rows; an unknown row raises `StoreError`."""

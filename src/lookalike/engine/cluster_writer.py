@@ -4,12 +4,12 @@ The order of a batch:
 
 1. blobs: thumbnails, kept originals, and the durable copy of each vector;
 2. the catalog, with the fingerprints of the sources marked as not done;
-3. vectors, then words, with what filters ask;
+3. vectors, perceptual hashes, then words, with what filters ask;
 4. the fingerprints.
 
 A source whose fingerprint is marked is read again by the next run or by a worker's next try, and a
-known image whose vector or words are missing gets them then. So whatever fails in the middle is
-mended by trying again, and `engine.repair` mends what nobody tries again.
+known image whose vector, hash or words are missing gets them then. So whatever fails in the middle
+is mended by trying again, and `engine.repair` mends what nobody tries again.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lookalike.domain.copies import LEAST_QUALITY
 from lookalike.domain.filter_terms import terms_of
 from lookalike.domain.images import UNFINISHED, hashed_row
 from lookalike.domain.regions import region_numbers
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """What was written to the derived stores: images whose vector or words were missing.
+    """What was written to the derived stores: images whose vector, words or hash were missing.
 
     The vectors of `lost` images are nowhere to be had, until their pictures are encoded again.
     """
@@ -57,6 +58,7 @@ class Derived:
     vectors: int = 0
     texts: int = 0
     removed: int = 0
+    hashes: int = 0
     lost: tuple[ImageId, ...] = ()
 
 
@@ -96,12 +98,13 @@ class ClusterWriter:
             )
         )
         touched = {image for image, _ in sources} | moved_from
-        touched |= {facts.id for facts, _ in batch.readings}
+        again = {facts.id for facts, _ in batch.readings}
+        touched |= again
         vectors = {one.facts.id: one.vector for one in batch.images}
         seen = {one.facts.id: one.seen for one in batch.images}
         seen |= {facts.id: one for facts, one in batch.readings if "objects" in one.models}
-        fresh = vectors.keys() - {facts.id for facts, _ in batch.readings}
-        derived = self.derive(touched, vectors=vectors, seen=seen, fresh=fresh)
+        fresh = vectors.keys() - again
+        derived = self.derive(touched, vectors=vectors, seen=seen, fresh=fresh, again=again)
         if self._placer is not None:  # what comes from another index brings its groups along
             placed = [hashed_row(one.facts.id) for one in batch.images if one.models is None]
             self._placer.place(placed)
@@ -116,11 +119,13 @@ class ClusterWriter:
         vectors: Mapping[ImageId, FloatMatrix] | None = None,
         seen: Mapping[ImageId, Seen] | None = None,
         fresh: Set[ImageId] = frozenset(),
+        again: Set[ImageId] = frozenset(),
     ) -> Derived:
-        """Bring vectors, regions and words of some images to what the catalog says of them.
+        """Bring vectors, regions, hashes and words of some images to what the catalog says of them.
 
         `vectors` and what was `seen` are at hand already; those of other images are read from the
-        blobs where the index lacks them. `fresh` images were never seen before.
+        blobs where the index lacks them. `fresh` images were never seen before, and the pictures
+        of those in `again` were read anew.
         """
         stores, wanted = self._stores, list(dict.fromkeys(images))
         if not wanted:
@@ -135,12 +140,13 @@ class ClusterWriter:
                 records.append(record)
         added, lost = self._derive_vectors(records, vectors or {})
         self._derive_regions(records, seen or {}, fresh)
+        hashed = self._derive_hashes(records, fresh, again)
         had_text = stores.texts.has(np.asarray([one.row for one in records], dtype=np.int64))
         stores.texts.add([replace(document_of(one), terms=terms_of(one)) for one in records])
         if gone:
             self._hide(np.asarray(gone, dtype=np.int64))
         self._commit_words()
-        return Derived(added, int(np.count_nonzero(~had_text)), len(gone), lost)
+        return Derived(added, int(np.count_nonzero(~had_text)), len(gone), hashed, lost)
 
     def remove(self, ids: Sequence[ImageId], *, is_blocked: bool) -> int:
         """Remove images everywhere and return how many there were."""
@@ -160,6 +166,8 @@ class ClusterWriter:
         """Let the vector and the text index put their house in order."""
         self._stores.vectors.optimize()
         self._stores.regions.optimize()
+        if self._stores.hashes is not None:
+            self._stores.hashes.optimize()
         self._stores.texts.optimize()
 
     def close(self) -> None:
@@ -254,10 +262,37 @@ class ClusterWriter:
             regions.update(rows, [terms[one.id] for one in known])
         regions.flush()
 
+    def _derive_hashes(
+        self, records: Sequence[ImageRecord], fresh: Set[ImageId], again: Set[ImageId]
+    ) -> int:
+        """Put the hashes of images just read, and what is missing of others; count the latter.
+
+        Hashes of a low quality say nothing: they are left out, and taken out where they stood.
+        """
+        hashes = self._stores.hashes
+        if hashes is None:
+            return 0
+        is_telling = [one.facts.phash_quality >= LEAST_QUALITY for one in records]
+        telling = [one for one, tells in zip(records, is_telling, strict=True) if tells]
+        mute = [one for one, tells in zip(records, is_telling, strict=True) if not tells]
+        hashes.remove(np.asarray([one.row for one in mute if one.id in again], dtype=np.int64))
+        read = [one for one in telling if one.id in fresh or one.id in again]
+        others = [one for one in telling if one.id not in fresh and one.id not in again]
+        is_there = hashes.has(np.asarray([one.row for one in others], dtype=np.int64))
+        missing = [one for one, has in zip(others, is_there, strict=True) if not has]
+        put = [*read, *missing]
+        hashes.add(
+            np.asarray([one.row for one in put], dtype=np.int64),
+            np.asarray([one.facts.phash for one in put], dtype=np.uint64),
+        )
+        return len(missing)
+
     def _hide(self, rows: np.ndarray) -> None:
         self._stores.vectors.remove(rows)
         self._stores.vectors.flush()
         self._stores.regions.remove(rows)
+        if self._stores.hashes is not None:
+            self._stores.hashes.remove(rows)
         self._stores.texts.remove(rows)
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lookalike.domain.arrays import FloatMatrix
     from lookalike.domain.images import ImageFacts, ImageId, ImageRecord
     from lookalike.domain.queries import ImagePart
-    from lookalike.engine.hash_follower import HashFollower
+    from lookalike.engine.hash_follower import CurrentHashes
     from lookalike.engine.stores import Stores
     from lookalike.engine.writer import IndexWriter
     from lookalike.ports.copies import CopyMember
@@ -166,7 +166,7 @@ class CopyTools:
     """
 
     stores: Stores
-    hashes: HashFollower | None
+    hashes: CurrentHashes | None
     strictness: str
     resolve: Callable[[str], ImageId]
     writing: Callable[[], AbstractContextManager[IndexWriter]]
@@ -284,7 +284,7 @@ class Copies:
         return [int(found[image]) for image in wanted]
 
 
-def make_placer(stores: Stores, hashes: HashFollower | None, strictness: str) -> CopyPlacer | None:
+def make_placer(stores: Stores, hashes: CurrentHashes | None, strictness: str) -> CopyPlacer | None:
     """Return what places new images among their copies, None where that is `off`."""
     return None if strictness == "off" else CopyPlacer(stores, hashes, strictness)
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from lookalike.domain.copies import PairEvidence, Strictness, Verdict
     from lookalike.domain.images import ImageRecord
     from lookalike.engine.copy_judge import CandidatePair, CopyJudge
-    from lookalike.engine.hash_follower import HashFollower
+    from lookalike.engine.hash_follower import CurrentHashes
     from lookalike.engine.stores import Stores
 
 NEIGHBOURS: Final = 12
@@ -71,7 +71,7 @@ class CopyPlacer:
     """Finds the copies of images and keeps the ledger's groups; one at a time writes."""
 
     def __init__(
-        self, stores: Stores, hashes: HashFollower | None, strictness: str = "balanced"
+        self, stores: Stores, hashes: CurrentHashes | None, strictness: str = "balanced"
     ) -> None:
         """Keep the stores; without `hashes`, candidates come from the vectors alone.
 

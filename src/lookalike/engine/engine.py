@@ -15,7 +15,7 @@ from lookalike.engine.calibrating import calibrate
 from lookalike.engine.copies import Copies, CopyTools, make_placer
 from lookalike.engine.decode_pool import DecodePool
 from lookalike.engine.following import Follower
-from lookalike.engine.hash_follower import HashFollower
+from lookalike.engine.hash_follower import current_hashes
 from lookalike.engine.ingest import IngestOptions, IngestRun
 from lookalike.engine.lease import WriterLease
 from lookalike.engine.originals import read_original, thumbnail_key
@@ -64,7 +64,7 @@ class Engine:
         self._pool: DecodePool | None = None
         self._is_closed = False
         self._pool_lock = threading.Lock()
-        self._hashes = HashFollower(parts.reader.catalog, parts.hashes) if parts.hashes else None
+        self._hashes = current_hashes(parts.reader, parts.hashes)
         self._lease = WriterLease(self._open_writer, idle_s=parts.writer_idle_s)
         self._follower = Follower(parts.reader)
         self._encoder = QueryEncoder(

@@ -1,4 +1,4 @@
-"""The perceptual hashes of an index in memory, kept up with the catalog's log."""
+"""The perceptual hashes of an index: in memory, kept up with the catalog's log, or in a server."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from lookalike.engine.stores import replay
 if TYPE_CHECKING:
     from lookalike.domain.arrays import RowArray
     from lookalike.domain.images import ImageRecord
+    from lookalike.engine.stores import Stores
     from lookalike.ports.catalog import Catalog
-    from lookalike.ports.hashes import HashIndex
+    from lookalike.ports.hashes import HashIndex, HashStore
 
 SAVE_CHANGES: Final = 5000
 """After so many changes the file is written anew, so that the next opening has less to do."""
@@ -34,6 +35,33 @@ class HashFile(Protocol):
     def save(self, index: HashIndex, seq: int) -> None:
         """Write an index that stands at a seq."""
         ...
+
+
+class CurrentHashes(Protocol):
+    """The hashes of an index as they are now."""
+
+    def caught_up(self) -> HashIndex:
+        """Return the index with everything committed so far."""
+        ...
+
+    def save(self) -> None:
+        """Keep them for the next process; only the index's one writer calls this."""
+        ...
+
+
+class StoredHashes:
+    """Hashes in a store that every writer puts them into itself: a cluster's."""
+
+    def __init__(self, store: HashStore) -> None:
+        """Keep the store."""
+        self._store = store
+
+    def caught_up(self) -> HashIndex:
+        """Return the store."""
+        return self._store
+
+    def save(self) -> None:
+        """Do nothing: what was put is durable."""
 
 
 class HashFollower:
@@ -85,6 +113,13 @@ class HashFollower:
         index.add(rows[is_telling], hashes[is_telling])
         self._seq = seq
         return index
+
+
+def current_hashes(stores: Stores, file: HashFile | None) -> CurrentHashes | None:
+    """Return the hashes of some stores: their own, or those of a file that follow the catalog."""
+    if stores.hashes is not None:
+        return StoredHashes(stores.hashes)
+    return HashFollower(stores.catalog, file) if file is not None else None
 
 
 def _put(index: HashIndex, records: list[ImageRecord]) -> None:

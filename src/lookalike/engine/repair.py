@@ -1,7 +1,7 @@
-"""Mending a cluster: what the catalog says is brought into the vector and the text index.
+"""Mending a cluster: what the catalog says is brought into the stores that derive from it.
 
-A write that failed in the middle, and that nobody tried again, leaves an image whose vector or
-words are missing, or one that was removed and can still be found. The catalog's log names every
+A write that failed in the middle, and that nobody tried again, leaves an image whose vector, hash
+or words are missing, or one that was removed and can still be found. The catalog's log names every
 image that changed, so that only those since a moment have to be looked at, or all of them.
 """
 
@@ -35,6 +35,7 @@ class RepairReport:
     vectors: int
     texts: int
     removed: int
+    hashes: int
     lost_count: int
     lost: tuple[ImageId, ...]
     seconds: float
@@ -45,6 +46,7 @@ class RepairReport:
             "images": self.images,
             "vectors_mended": self.vectors,
             "texts_mended": self.texts,
+            "hashes_mended": self.hashes,
             "removals_mended": self.removed,
             "lost": self.lost_count,
             "lost_ids": list(self.lost),
@@ -61,7 +63,7 @@ def repair(
     """
     began = time.monotonic()
     writer = ClusterWriter(stores, models={})
-    images = vectors = texts = removed = lost_count = 0
+    images = vectors = texts = removed = hashes = lost_count = 0
     lost: list[ImageId] = []
     chunks = _everything(stores) if after is None else _changed(stores, after)
     for chunk in chunks:
@@ -70,12 +72,13 @@ def repair(
         vectors += derived.vectors
         texts += derived.texts
         removed += derived.removed
+        hashes += derived.hashes
         lost_count += len(derived.lost)
         lost.extend(derived.lost[: MOST_LOST - len(lost)])
         if on_progress is not None:
             on_progress(images)
     seconds = time.monotonic() - began
-    return RepairReport(images, vectors, texts, removed, lost_count, tuple(lost), seconds)
+    return RepairReport(images, vectors, texts, removed, hashes, lost_count, tuple(lost), seconds)
 
 
 def _changed(

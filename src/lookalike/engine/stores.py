@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lookalike.ports.catalog import Catalog
     from lookalike.ports.copies import CopyLedger
     from lookalike.ports.filters import FilterIndex
+    from lookalike.ports.hashes import HashStore
     from lookalike.ports.regions import RegionIndex
     from lookalike.ports.text import TextIndex
     from lookalike.ports.vectors import VectorIndex
@@ -31,7 +32,8 @@ class Stores:
 
     `visible_rows` is how far a reader has brought all its stores: each may run ahead of the
     others for a moment, so that rows beyond it are left out of answers. `is_dense` tells rows
-    that count up from rows that are hashes; the latter are all visible at once.
+    that count up from rows that are hashes; the latter are all visible at once. `hashes` are the
+    perceptual hashes of a cluster; those of a folder are followed in memory.
     """
 
     catalog: Catalog
@@ -43,6 +45,7 @@ class Stores:
     space: str
     visible_rows: int = 0
     is_dense: bool = True
+    hashes: HashStore | None = None
 
     @property
     def copies(self) -> CopyLedger:
@@ -54,6 +57,8 @@ class Stores:
         with ExitStack() as closing:
             for store in (self.catalog, self.filters, self.texts, self.vectors, self.regions):
                 closing.callback(store.close)
+            if self.hashes is not None:
+                closing.callback(self.hashes.close)
 
 
 def replay(

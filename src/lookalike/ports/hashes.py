@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.domain.arrays import RowArray
+from lookalike.domain.arrays import BoolMask, RowArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +23,15 @@ class HashHits:
 class HashIndex(Protocol):
     """64-bit hashes by row.
 
-    Promises: answers within the radius are exact and complete up to `exact_radius`, and never
-    hold anything beyond the radius asked; adding a row again replaces its hash; removing an
-    unknown row does nothing.
+    Promises: answers are complete up to `exact_radius`, and never hold anything beyond the radius
+    asked, nor a wrong distance; adding a row again replaces its hash; removing an unknown row does
+    nothing. An index over a server that searches approximately may miss some at any radius, and
+    says so by an `exact_radius` of -1.
     """
 
     @property
     def exact_radius(self) -> int:
-        """The radius up to which nothing is missed."""
+        """The radius up to which nothing is missed; -1 where even equal hashes may be."""
         ...
 
     def __len__(self) -> int:
@@ -52,4 +53,23 @@ class HashIndex(Protocol):
 
         With `most`, only so many of the nearest.
         """
+        ...
+
+
+class HashStore(HashIndex, Protocol):
+    """Hashes in a server of their own: any number of processes write and search at once.
+
+    What `add` and `remove` returned from is durable.
+    """
+
+    def has(self, rows: RowArray) -> BoolMask:
+        """Tell for each of `(n,)` rows whether its hash can be found."""
+        ...
+
+    def optimize(self) -> None:
+        """Let the store put its house in order."""
+        ...
+
+    def close(self) -> None:
+        """Release connections."""
         ...

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lookalike.adapters.vectors_pinecone_options import PineconeOptions
     from lookalike.ports.blobs import BlobStore
     from lookalike.ports.filters import FilterIndex
+    from lookalike.ports.hashes import HashStore
     from lookalike.ports.ingest_log import IngestLog
     from lookalike.ports.provision import Provisioner
     from lookalike.ports.regions import RegionIndex
@@ -27,7 +28,13 @@ if TYPE_CHECKING:
     from lookalike.settings.cluster import BackendConfig, ClusterConfig
 
 REGIONS: Final = "regions"
-"""Stands beside the ports of the file: it shares the place of the vectors."""
+HASHES: Final = "hashes"
+BESIDE_VECTORS: Final = (REGIONS, HASHES)
+"""Stand beside the ports of the file: they share the place of the vectors."""
+
+HASH_NLIST: Final = 1024
+HASH_NPROBE: Final = 128
+"""Cells of hashes on Milvus, and how many of them are looked into."""
 
 Options_co = TypeVar("Options_co", covariant=True)
 
@@ -86,9 +93,13 @@ class Backends:
         """Return the region index: a collection or namespace of its own beside the vectors."""
         from lookalike.adapters.regions_vectors import VectorRegionIndex
 
-        return self._once(
-            "regions", lambda: VectorRegionIndex(self._vectors(dim, is_of_regions=True))
-        )
+        return self._once(REGIONS, lambda: VectorRegionIndex(self._vectors(dim, REGIONS)))
+
+    def hashes(self) -> HashStore:
+        """Return the perceptual hashes: a collection or index of its own beside the vectors."""
+        from lookalike.adapters.hashes_vectors import DIM, VectorHashIndex
+
+        return self._once(HASHES, lambda: VectorHashIndex(self._vectors(DIM, HASHES)))
 
     def blobs(self) -> BlobStore:
         """Return the blob store; it connects with its first call."""
@@ -116,25 +127,33 @@ class Backends:
         return self._once("log", connect)
 
     def provisioner(self, port: str, dim: int) -> Provisioner:
-        """Return what makes and checks a back end for vectors of `dim` numbers."""
+        """Return what makes and checks a back end for vectors of `dim` numbers.
+
+        `port` is one of the file's, or of `BESIDE_VECTORS`; hashes have a length of their own.
+        """
+        if port == HASHES:
+            from lookalike.adapters.hashes_vectors import DIM
+
+            dim = DIM
         return self._once(f"{port} provisioner", partial(self._provisioner, port, dim))
 
     def close(self) -> None:
         """Close everything that was opened; again, it does nothing."""
         self._closing.close()
 
-    def _vectors(self, dim: int, *, is_of_regions: bool = False) -> VectorIndex:
+    def _vectors(self, dim: int, kind: str = "") -> VectorIndex:
         config = self._of("vectors")
         if config.scheme == "pinecone":
             from lookalike.adapters.vectors_pinecone import PineconeVectorIndex
 
-            return PineconeVectorIndex.open(_pinecone(config, is_of_regions), dim=dim)
+            return PineconeVectorIndex.open(_pinecone(config, kind), dim=dim)
         from lookalike.adapters.vectors_milvus import MilvusVectorIndex
 
-        return MilvusVectorIndex.open(_milvus(config, is_of_regions), dim=dim)
+        return MilvusVectorIndex.open(_milvus(config, kind), dim=dim)
 
     def _provisioner(self, port: str, dim: int) -> Provisioner:
-        config = self._of("vectors" if port == REGIONS else port)
+        kind = port if port in BESIDE_VECTORS else ""
+        config = self._of("vectors" if kind else port)
         if config.port == "catalog":
             from lookalike.adapters.catalog_cassandra_options import CassandraOptions
             from lookalike.adapters.catalog_cassandra_provision import CassandraProvisioner
@@ -152,11 +171,11 @@ class Backends:
         if config.scheme == "pinecone":
             from lookalike.adapters.vectors_pinecone_provision import PineconeProvisioner
 
-            return PineconeProvisioner(_pinecone(config, port == REGIONS), dim=dim)
+            return PineconeProvisioner(_pinecone(config, kind), dim=dim)
         if config.scheme == "milvus":
             from lookalike.adapters.vectors_milvus_provision import MilvusProvisioner
 
-            return MilvusProvisioner(_milvus(config, port == REGIONS), dim=dim)
+            return MilvusProvisioner(_milvus(config, kind), dim=dim)
         if config.scheme == "sqlite":
             from lookalike.adapters.log_sqlite_provision import SqliteLogProvisioner
             from lookalike.adapters.log_sqlite_schema import SqliteLogOptions
@@ -198,19 +217,33 @@ def _read(options: type[_Options[Options_co]], config: BackendConfig) -> Options
     return options.from_url(config.url, **config.secrets, **config.settings)
 
 
-def _milvus(config: BackendConfig, is_of_regions: bool) -> MilvusOptions:
+def _milvus(config: BackendConfig, kind: str) -> MilvusOptions:
+    """Return the options of the vectors' collection, or of the one of a kind beside it.
+
+    Hashes are indexed in the same way whatever was chosen for vectors (ADR 0028).
+    """
     from lookalike.adapters.vectors_milvus_options import MilvusOptions
 
     options = _read(MilvusOptions, config)
-    if not is_of_regions:
+    if not kind:
         return options
-    return replace(options, collection=f"{options.collection}_{REGIONS}")
+    beside = replace(options, collection=f"{options.collection}_{kind}")
+    if kind != HASHES:
+        return beside
+    return replace(beside, index_type="IVF_FLAT", nlist=HASH_NLIST, nprobe=HASH_NPROBE)
 
 
-def _pinecone(config: BackendConfig, is_of_regions: bool) -> PineconeOptions:
+def _pinecone(config: BackendConfig, kind: str) -> PineconeOptions:
+    """Return the options of the vectors' namespace, or of the one of a kind beside it.
+
+    All vectors of an index are of one length, so that hashes have an index of their own. Its host
+    is another one: the control plane is asked for it.
+    """
     from lookalike.adapters.vectors_pinecone_options import PineconeOptions
 
     options = _read(PineconeOptions, config)
-    if not is_of_regions:
+    if not kind:
         return options
-    return replace(options, namespace=f"{options.namespace}-{REGIONS}")
+    if kind == HASHES:
+        return replace(options, index=f"{options.index}-{kind}", host="")
+    return replace(options, namespace=f"{options.namespace}-{kind}")

@@ -13,12 +13,13 @@ from lookalike.domain.errors import BackendMissingError, EncoderMismatchError, U
 from lookalike.engine.cluster_writer import ClusterWriter
 from lookalike.engine.copies import make_placer
 from lookalike.engine.engine import Engine
+from lookalike.engine.hash_follower import current_hashes
 from lookalike.engine.parts import EngineParts
 from lookalike.engine.stores import Stores
 from lookalike.engine.working import Worker
 from lookalike.settings import DEFAULT_BUNDLE, Settings, load_settings
 from lookalike.settings.cluster import load_cluster
-from lookalike.wiring.backends import REGIONS, Backends
+from lookalike.wiring.backends import BESIDE_VECTORS, Backends
 from lookalike.wiring.embedded import OpenOptions, decode_limits, make_fetcher
 from lookalike.wiring.lookers import make_detector, make_ocr
 from lookalike.wiring.manifest import (
@@ -87,7 +88,9 @@ def assemble_cluster(
         blobs=backends.blobs(),
         space=manifest.space.name,
         is_dense=False,
+        hashes=backends.hashes(),
     )
+    placer = make_placer(stores, current_hashes(stores, None), config.features.copies)
     models = {"vector": encoder.bundle.fingerprint} if encoder is not None else {}
     return Engine(
         EngineParts(
@@ -95,9 +98,7 @@ def assemble_cluster(
             index_id=manifest.id,
             reader=stores,
             open_writer=None,
-            writer=ClusterWriter(
-                stores, models=models, placer=make_placer(stores, None, config.features.copies)
-            ),
+            writer=ClusterWriter(stores, models=models, placer=placer),
             log=backends.log() if "log" in config.backends else None,
             encoder=encoder,
             detector=make_detector(config.features, threads=settings.threads),
@@ -142,7 +143,7 @@ def make_cluster(backends: Backends, space: SpaceEntry) -> list[str]:
             f"the index there was made for {found.bundle or 'ready vectors'} ({found.dim} numbers)",
             hint="name that encoder in lookalike.toml, or other places for a new index",
         )
-    for port in (*backends.config.backends, REGIONS):
+    for port in (*backends.config.backends, *BESIDE_VECTORS):
         if port != "blobs":
             made += backends.provisioner(port, space.dim).prepare()
     return made

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from lookalike.domain.copies import LEAST_QUALITY
 from lookalike.domain.errors import LookalikeError
 from lookalike.domain.filter_terms import terms_of
 from lookalike.domain.filters import parse_date
@@ -20,7 +21,7 @@ from lookalike.engine.vector_blobs import vector_key
 from lookalike.ports.text import TextDocument
 from lookalike.settings import load_settings
 from lookalike.settings.cluster import load_cluster
-from lookalike.wiring.backends import REGIONS, Backends
+from lookalike.wiring.backends import BESIDE_VECTORS, Backends
 from lookalike.wiring.checks import PATIENCE_MS, check_bundles, check_installation
 from lookalike.wiring.cluster import assemble_cluster, read_cluster_manifest
 from lookalike.wiring.embedded import OpenOptions
@@ -49,7 +50,7 @@ def check_cluster(path: str | os.PathLike[str]) -> list[Finding]:
         except LookalikeError as error:
             findings.append(Finding("index", "error", error.message, error.hint))
             dim = 0
-        for port in (*config.backends, REGIONS):
+        for port in (*config.backends, *BESIDE_VECTORS):
             findings += _check_backend(backends, port, dim)
         if any(finding.state == "error" for finding in findings):
             return findings
@@ -67,7 +68,7 @@ def repair_cluster(
     since: str | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> dict[str, object]:
-    """Bring vectors and words to what the catalog says, of all images or of those changed since.
+    """Bring vectors, hashes and words to what the catalog says, of all or of those changed since.
 
     Raises:
         BackendError: a back end cannot be used.
@@ -139,25 +140,29 @@ def _check_index(engine: Engine, config: ClusterConfig) -> Iterator[Finding]:
 
 
 def _check_sample(engine: Engine) -> Iterator[Finding]:
-    """Look whether sampled images have their vector, their words and their blobs."""
+    """Look whether sampled images have their vector, their words, their hash and their blobs."""
     stores = engine.stores
     rows = np.asarray(stores.catalog.sample_rows(SAMPLE), dtype=np.int64)
     if not len(rows):
         yield Finding("sample", "ok", "no images yet")
         return
+    records = [one for one in stores.catalog.records(rows.tolist()) if one is not None]
+    telling = [one.row for one in records if one.facts.phash_quality >= LEAST_QUALITY]
+    of_hashes = np.asarray(telling, dtype=np.int64)
     repair_it = "mend it with: lookalike doctor --repair"
     for name, is_there in (
         ("vectors", stores.vectors.has(rows)),
         ("words", stores.texts.has(rows)),
+        *([("hashes", stores.hashes.has(of_hashes))] if stores.hashes is not None else []),
     ):
         lacking = int(np.count_nonzero(~is_there))
-        detail = f"{lacking} of {len(rows)} sampled images lack theirs"
+        detail = f"{lacking} of {len(is_there)} sampled images lack theirs"
         yield (
             Finding(name, "warning", detail, repair_it)
             if lacking
-            else Finding(name, "ok", f"{len(rows)} sampled images have theirs")
+            else Finding(name, "ok", f"{len(is_there)} sampled images have theirs")
         )
-    ids = [one.id for one in stores.catalog.records(rows.tolist()) if one is not None]
+    ids = [one.id for one in records]
     for name, keys in (
         ("vector blobs", [vector_key(stores.space, image) for image in ids]),
         ("thumbnails", [thumbnail_key(image) for image in ids]),
