@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _ONE_LEVEL: Final = 1_024
 _UPPER_POINTS: Final = 64
-_BEAM: Final = 6
+_BEAM: Final = 8
 """A vector looks for its cell in so many upper cells."""
 _BLOCK: Final = 16_384
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lookalike.adapters.vectors_cells import Cells
 from lookalike.adapters.vectors_codes import (
@@ -154,32 +155,70 @@ class CodeIndex:
 
     def coded(self) -> CodedRows:
         """Return every code with its row and cell, for a build that takes them over."""
-        table = self._file.list_table().astype(np.int64)
-        blocks = table[:, 1] // BLOCK_ROWS
-        code_block = self._file.code_bytes * BLOCK_ROWS
-        raw = np.memmap(self._file.path, np.uint8, "r")
-        begin = self._file.lists_at
-        units = raw[begin : begin + int(blocks.sum()) * (code_block + ID_BLOCK_BYTES)]
-        lines = units.reshape(-1, BLOCK_ROWS)
-        of_code, of_row = code_block // BLOCK_ROWS, ID_BLOCK_BYTES // BLOCK_ROWS
-        starts = np.cumsum(blocks) - blocks
-        bases = np.repeat(starts * (of_code + of_row), blocks)
-        within = np.arange(int(blocks.sum())) - np.repeat(starts, blocks)
-        code_lines = (bases + within * of_code)[:, None] + np.arange(of_code)
-        codes = unpack_blocks(
-            lines[code_lines].reshape(-1, code_block), self._file.code_bytes
-        ).reshape(-1, self._file.code_bytes)
-        row_lines = (bases + np.repeat(blocks, blocks) * of_code + within * of_row)[:, None]
-        rows = lines[row_lines + np.arange(of_row)].reshape(-1).view("<i8")
-        owners = np.repeat(np.arange(self.cells, dtype=np.int32), table[:, 1])
-        inside = np.arange(len(rows)) - np.repeat(starts * BLOCK_ROWS, table[:, 1])
-        is_filled = inside < np.repeat(table[:, 0], table[:, 1])
-        return CodedRows(codes[is_filled], rows[is_filled], owners[is_filled])
+        lists = self._lists()
+        code_bytes = self._file.code_bytes
+        packed = lists.lines[lists.code_lines()].reshape(-1, code_bytes * BLOCK_ROWS)
+        codes = unpack_blocks(packed, code_bytes).reshape(-1, code_bytes)
+        is_filled = lists.is_filled()
+        return CodedRows(codes[is_filled], lists.rows()[is_filled], lists.owners()[is_filled])
 
     def owners(self, rows: RowArray) -> RowArray:
         """Return the cell of each of `(n,)` coded rows, -1 for one that is not coded."""
-        coded = self.coded()
-        order = np.argsort(coded.rows)
-        places = np.minimum(np.searchsorted(coded.rows, rows, sorter=order), len(order) - 1)
-        found = order[places]
-        return np.where(coded.rows[found] == rows, coded.owners[found], -1).astype(np.int64)
+        lists = self._lists()
+        is_filled = lists.is_filled()
+        coded, cells = lists.rows()[is_filled], lists.owners()[is_filled]
+        asked = np.unique(rows)
+        is_asked = np.isin(coded, asked)
+        coded, cells = coded[is_asked], cells[is_asked].astype(np.int64)
+        owners = np.full(len(asked), -1, np.int64)
+        owners[np.searchsorted(asked, coded)] = cells
+        return owners[np.searchsorted(asked, rows)]
+
+    def _lists(self) -> _Lists:
+        table = self._file.list_table().astype(np.int64)
+        blocks = table[:, 1] // BLOCK_ROWS
+        of_code, of_row = self._file.code_bytes, ID_BLOCK_BYTES // BLOCK_ROWS
+        begin = self._file.lists_at
+        end = begin + int(blocks.sum()) * (of_code + of_row) * BLOCK_ROWS
+        raw = np.memmap(self._file.path, np.uint8, "r")[begin:end]
+        return _Lists(raw.reshape(-1, BLOCK_ROWS), table[:, 0], blocks, of_code, of_row)
+
+
+@dataclass(frozen=True, slots=True)
+class _Lists:
+    """The mapped lists as `(n, 32)` bytes; `sizes` and `blocks` are `(cells,)`.
+
+    A block of 32 has `of_code` lines of codes; after those of its list come `of_row` of rows.
+    """
+
+    lines: NDArray[np.uint8]
+    sizes: RowArray
+    blocks: RowArray
+    of_code: int
+    of_row: int
+
+    def code_lines(self) -> RowArray:
+        bases, within = self._places()
+        return (bases + within * self.of_code)[:, None] + np.arange(self.of_code)
+
+    def rows(self) -> RowArray:
+        bases, within = self._places()
+        behind = np.repeat(self.blocks, self.blocks) * self.of_code
+        lines = (bases + behind + within * self.of_row)[:, None] + np.arange(self.of_row)
+        return self.lines[lines].reshape(-1).view("<i8").astype(np.int64, copy=False)
+
+    def owners(self) -> NDArray[np.int32]:
+        cells = np.arange(len(self.sizes), dtype=np.int32)
+        return np.repeat(cells, self.blocks * BLOCK_ROWS)
+
+    def is_filled(self) -> BoolMask:
+        """Tell which places hold a code; a list's last block is padded."""
+        room = self.blocks * BLOCK_ROWS
+        inside = np.arange(int(room.sum())) - np.repeat(np.cumsum(room) - room, room)
+        return inside < np.repeat(self.sizes, room)
+
+    def _places(self) -> tuple[RowArray, RowArray]:
+        """Return for each block its list's first line and its place in the list."""
+        starts = np.cumsum(self.blocks) - self.blocks
+        bases = np.repeat(starts * (self.of_code + self.of_row), self.blocks)
+        return bases, np.arange(int(self.blocks.sum())) - np.repeat(starts, self.blocks)

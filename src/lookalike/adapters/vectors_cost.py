@@ -30,6 +30,7 @@ _SAME_CELLS: Final = 0.98
 """A graph shall find so much of what a look at every cell would."""
 _FEW: Final = 50
 _COST_QUERIES: Final = 30
+_SCANNED_ROWS: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ class Tuner:
                 for nth, owner in enumerate(line.tolist(), start=query * truth.shape[1]):
                     before = likely >= likely[owner]
                     cells[place, nth] = np.count_nonzero(before)
-                    codes[place, nth] = sizes @ before
+                    codes[place, nth] = sizes[before].sum()
         chosen = int(np.argmin(np.quantile(codes, target, axis=1)))
         return _SPREADS[chosen], np.quantile(cells[chosen], target).astype(np.int64)
 
@@ -146,7 +147,17 @@ def measure_costs(codes: CodeIndex, part: SegmentRows, queries: FloatMatrix) -> 
     for query in some:
         scanner.rescore(part.halves, query, rows, k=_NEIGHBOURS)
     rerank = 1e6 * (time.thread_time() - begin) / len(some) / count
-    return Costs(round(max((wide - narrow) / (many - few), 0.01), 3), round(rerank, 3))
+    halves = part.halves[:_SCANNED_ROWS]
+    mask = np.arange(len(halves)) % 4 == 0
+    begin = time.thread_time()
+    for query in some:
+        scanner.best(halves, query, k=_NEIGHBOURS, mask=mask)
+    row = 1e6 * (time.thread_time() - begin) / len(some) / np.count_nonzero(mask)
+    return Costs(
+        max(round((wide - narrow) / (many - few), 3), 0.01),
+        max(round(rerank, 3), 0.001),
+        max(round(float(row), 3), 0.001),
+    )
 
 
 def _search_us(codes: CodeIndex, queries: list[FloatMatrix], probes: int) -> float:

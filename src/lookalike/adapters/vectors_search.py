@@ -28,6 +28,11 @@ _MOST_OF: Final = 10
 """When a query wants more than a tenth of the rows, all of them are scanned."""
 _FILTERED_RERANK: Final = 800
 """Codes tell rows apart the less, the further these lie from the query."""
+_FILTERED_PROBES: Final = 2
+"""Rows let through may stand farther from the query than others do."""
+_FEW: Final = 2_000
+_EXACT_WORTH: Final = 1.5
+"""An exact scan may cost so many times what codes are reckoned to."""
 _BROAD_SHARE: Final = 0.9
 """A filter that lets more through than this is searched as if there were none."""
 
@@ -91,6 +96,14 @@ class VectorRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class _Plan:
+    """How one segment is searched: which cells, and how many candidates."""
+
+    probing: Probing
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class SnapshotSearch:
     """Searches a snapshot whose segments' codes are open."""
 
@@ -104,7 +117,7 @@ class SnapshotSearch:
         allowed = self.snapshot.allowed(request.mask)
         count = self.snapshot.rows if allowed is None else int(np.count_nonzero(allowed))
         k = min(request.k, count)
-        if self._is_exact(count, k):
+        if self._is_exact(request, allowed, count):
             return self._exact(request, allowed)
         hits = self._approximate(request, allowed, k)
         short = np.flatnonzero(hits.rows[:, k - 1] == NO_ROW)
@@ -114,9 +127,24 @@ class SnapshotSearch:
             hits.rows[short], hits.scores[short] = exact.rows, exact.scores
         return hits
 
-    def _is_exact(self, count: int, k: int) -> bool:
-        has_segments = bool(self.snapshot.manifest.segments)
-        return not has_segments or count <= self.settings.exact_rows or k * _MOST_OF > count
+    def _is_exact(self, request: VectorRequest, allowed: BoolMask | None, count: int) -> bool:
+        """Tell whether to scan all allowed rows: where that costs about as little as codes do.
+
+        It finds everything, which codes under a filter may not.
+        """
+        segments = self.snapshot.manifest.segments
+        if not segments or min(request.k, count) * _MOST_OF > count:
+            return True
+        if request.mask is None or count <= _FEW:
+            return count <= self.settings.exact_rows
+        plans = [self._plan(request, allowed, segment) for segment in segments]
+        coded_us = sum(
+            plan.probing.probes * s.costs.probe_us + plan.count * s.costs.rerank_us
+            for plan, s in zip(plans, segments, strict=True)
+            if plan is not None
+        )
+        row_us = max(segment.costs.row_us for segment in segments)
+        return count * row_us <= _EXACT_WORTH * coded_us
 
     def _exact(self, request: VectorRequest, allowed: BoolMask | None) -> RowHits:
         found = self.scanner.best(self.snapshot.matrix, request.queries, k=request.k, mask=allowed)
@@ -147,31 +175,38 @@ class SnapshotSearch:
     def _candidates(
         self, request: VectorRequest, allowed: BoolMask | None, segment: Segment
     ) -> RowArray:
-        tuning = segment.tuning(request.kind)
-        wider = max(1.0, request.k / _TUNED_K) ** 0.5
-        probes, rerank = max(1, round(tuning.probes * wider)), tuning.rerank
-        allowed_share = 1.0
-        if request.mask is not None:
-            allowed_share = _share(allowed, segment)
-            if allowed_share == 0:
-                return np.zeros((len(request.queries), 0), np.int64)
-        if request.mask is not None and allowed_share < _BROAD_SHARE:
-            probes = max(
-                round(2 * probes * min(1 / allowed_share, 8)),
-                round(self.settings.filter_codes * segment.cells / segment.rows),
-            )
-            rerank = max(2 * rerank, _FILTERED_RERANK)
+        plan = self._plan(request, allowed, segment)
+        if plan is None:
+            return np.zeros((len(request.queries), 0), np.int64)
         return self.codes[segment.file].search(
             request.queries,
-            Probing(
-                min(probes, segment.cells),
-                tuning.spread,
-                round(tuning.effort * probes / tuning.probes),
-            ),
-            count=min(rerank + 4 * (request.k - min(request.k, _TUNED_K)), segment.rows),
+            plan.probing,
+            count=plan.count,
             mask=allowed,
             threads=self.settings.threads,
         )
+
+    def _plan(
+        self, request: VectorRequest, allowed: BoolMask | None, segment: Segment
+    ) -> _Plan | None:
+        """Return how to search a segment; None when a filter lets none of its rows through.
+
+        The fewer rows a filter lets through, the more cells hold as many of them.
+        """
+        tuning = segment.tuning(request.kind)
+        probes, rerank = tuning.probes * max(1.0, request.k / _TUNED_K) ** 0.5, tuning.rerank
+        if request.mask is not None:
+            share = _share(allowed, segment)
+            if share == 0:
+                return None
+            if share < _BROAD_SHARE:
+                least = self.settings.filter_codes * segment.cells / segment.rows
+                probes = max(_FILTERED_PROBES * probes / share, least)
+                rerank = max(2 * rerank, _FILTERED_RERANK)
+        probes = max(1, min(round(probes), segment.cells))
+        effort = round(tuning.effort * probes / tuning.probes)
+        count = min(rerank + 4 * (request.k - min(request.k, _TUNED_K)), segment.rows)
+        return _Plan(Probing(probes, tuning.spread, effort), count)
 
     def _rerank(self, queries: FloatMatrix, candidates: RowArray, k: int) -> RowHits:
         hits = empty_hits(len(queries), k)

@@ -48,10 +48,15 @@ class Tuning:
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Microseconds of one thread, measured when the segment was tuned: a cell, a row re-ranked."""
+    """Microseconds of one thread, measured when the segment was tuned.
+
+    They are those of a probed cell, of a row re-ranked, and of a row let through by a filter
+    in an exact scan.
+    """
 
     probe_us: float
     rerank_us: float
+    row_us: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +70,7 @@ class Segment:
     hidden: int
     bytes: int
     tunings: Mapping[str, Tuning]
-    costs: Costs = Costs(1.0, 0.3)
+    costs: Costs = Costs(1.0, 0.3, 0.25)
 
     @property
     def rows(self) -> int:
@@ -277,7 +282,9 @@ def _parse_segment(entry: Mapping[str, object]) -> Segment:
         hidden=_number(entry, "hidden"),
         bytes=_number(entry, "bytes"),
         tunings={kind: _parse_tuning(tunings[kind]) for kind in ("image", "text")},
-        costs=Costs(_figure(costs, "probe_us"), _figure(costs, "rerank_us")),
+        costs=Costs(
+            _figure(costs, "probe_us"), _figure(costs, "rerank_us"), _figure(costs, "row_us")
+        ),
     )
 
 
