@@ -1,0 +1,244 @@
+"""Measure vector indexes of 10⁴ to 10⁷ rows: recall, CPU, memory, filters, adding, drift, costs.
+
+    python bench/ann_material.py encode PHOTOGRAPHS --captions FILE... --out FOLDER
+    python bench/ann_material.py grow 10000 100000 --out FOLDER
+    python bench/ann.py --vectors FOLDER --sizes 10000 100000 [--only search filters ingest drift]
+    python bench/ann.py --vectors FOLDER --fit --sizes 100000 1000000 --check 300000
+
+Every size and part writes `bench/results/ann_PART_SIZE.json`; `--fit` writes `ann_costs.json`;
+`--plot` draws the curves of all sizes that were searched. One thread, queries one at a time,
+image queries and text queries apart. Engines that are not installed are said to be missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+
+import ann_drift  # noqa: E402 - the number of threads is read when NumPy loads
+import ann_engines  # noqa: E402
+import ann_fit  # noqa: E402
+import ann_life  # noqa: E402
+import ann_plots  # noqa: E402
+import material  # noqa: E402
+import numpy as np  # noqa: E402
+from ann_data import Data, Timed, open_index, timed  # noqa: E402
+
+from lookalike.domain.filters import Filter  # noqa: E402
+from lookalike.domain.hits import Selection  # noqa: E402
+from lookalike.evaluation.reports import Table  # noqa: E402
+
+SWEPT_QUERIES = 300
+FILTER_QUERIES = 200
+ENOUGH = 0.999
+SAME = 0.0005
+SHARES = (0.5, 0.1, 0.01, 0.001)
+COLUMNS = ("engine", "how", "queries", "recall@10", "CPU ms", "p50 ms", "p99 ms", "bytes a vector",
+           "build CPU s")  # fmt: skip
+DEFAULTS = ("lookalike", "lookalike exact")
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """One measured way to search."""
+
+    engine: ann_engines.Engine
+    point: ann_engines.Point
+    kind: str
+    recall: float
+    timed: Timed
+
+    def cells(self) -> tuple:
+        return (
+            self.engine.name, self.point.label, self.kind, round(self.recall, 4),
+            self.timed.cpu_ms, self.timed.p50_ms, self.timed.p99_ms, self.engine.bytes,
+            self.engine.build_cpu_s,
+        )  # fmt: skip
+
+
+def measure(data: Data, engine: ann_engines.Engine, *, repeats: int = 1) -> list[Line]:
+    """Measure every point of an engine, but none that only makes what is enough dearer."""
+    lines, enough = [], set()
+    is_swept = len(engine.points) > 2
+    for point in engine.points:
+        for kind in data.queries:
+            if point.kind not in (None, kind) or any(
+                kind == other and all(a <= b for a, b in zip(sizes, point.sizes, strict=True))
+                for other, sizes in enough
+            ):
+                continue
+            queries = data.queries[kind][: SWEPT_QUERIES if is_swept else None]
+            found, taken = timed(point.search, queries, repeats)
+            recall = data.recall(kind, data.truth(kind), found)
+            lines.append(Line(engine, point, kind, recall, taken))
+            print(*(_short(cell) for cell in lines[-1].cells()), sep="  ", flush=True)
+            if recall >= ENOUGH and point.sizes:
+                enough.add((kind, point.sizes))
+    return lines
+
+
+def _short(cell: object) -> str:
+    return f"{cell:.3f}" if isinstance(cell, float) else str(cell)
+
+
+def search(data: Data, options: argparse.Namespace) -> None:
+    """Sweep the engines; then measure anew, well, what reaches the recall of the defaults."""
+    lines: list[Line] = []
+    summary: list[Line] = []
+    missing: dict[str, str] = {}
+    for name in options.engines:
+        try:
+            for engine in ann_engines.ENGINES[name](data):
+                is_ours = engine.name in DEFAULTS
+                measured = measure(data, engine, repeats=3 if is_ours else 1)
+                lines += measured
+                if not engine.name.endswith("swept"):
+                    summary += measured if is_ours else chosen(data, engine, measured, summary)
+        except ImportError as error:
+            missing[name] = str(error)
+            print(f"{name} is missing: {error}")
+    metrics = headline(summary)
+    material.finish(
+        f"ann_search_{data.rows}", options.out / f"ann_search_{data.rows}.json", metrics=metrics,
+        tables={
+            "summary": Table(COLUMNS, [line.cells() for line in summary]),
+            "points": Table(COLUMNS[:-2], [line.cells()[:-2] for line in lines]),
+        },
+        settings={"rows": data.rows, "dim": data.dim, "missing": missing, "threads": 1},
+    )  # fmt: skip
+
+
+def chosen(
+    data: Data, engine: ann_engines.Engine, measured: Sequence[Line], summary: Sequence[Line]
+) -> list[Line]:
+    """Return, by kind, the cheapest point with the recall of the defaults, or the best one.
+
+    A point is chosen by what the sweep's queries say and measured with all of them; when it
+    falls short there, the next dearer one is.
+    """
+    kept = []
+    for kind in data.queries:
+        mine = [line for line in measured if line.kind == kind]
+        ours = next((x.recall for x in summary if x.kind == kind and x.engine.name in DEFAULTS), 1)
+        good = [line for line in mine if line.recall >= ours - 0.01]
+        good.sort(key=lambda line: line.timed.cpu_ms)
+        again = None
+        for line in good or sorted(mine, key=lambda line: -line.recall)[:1]:
+            found, taken = timed(line.point.search, data.queries[kind], 3)
+            recall = data.recall(kind, data.truth(kind), found)
+            if again is None or recall > again.recall:
+                again = Line(engine, line.point, kind, recall, taken)
+            if recall >= ours - SAME:
+                break
+        if again is not None:
+            kept.append(again)
+    return kept
+
+
+def headline(summary: Sequence[Line]) -> dict[str, float]:
+    """Return the recall and CPU of the defaults, and their CPU over that of stock Faiss."""
+    metrics: dict[str, float] = {}
+    for line in summary:
+        if line.engine.name in DEFAULTS:
+            metrics[f"recall.{line.kind}"] = line.recall
+            metrics[f"cpu_ms.{line.kind}"] = line.timed.cpu_ms
+            metrics["bytes_a_vector"] = line.engine.bytes
+        if line.engine.name.endswith("+ re-ranking") and f"cpu_ms.{line.kind}" in metrics:
+            metrics[f"stock.recall.{line.kind}"] = line.recall
+            metrics[f"stock.cpu_ms.{line.kind}"] = line.timed.cpu_ms
+            metrics[f"cpu_over_stock.{line.kind}"] = (
+                metrics[f"cpu_ms.{line.kind}"] / line.timed.cpu_ms
+            )
+    return metrics
+
+
+def filters(data: Data, options: argparse.Namespace) -> None:
+    """Measure the defaults with rows let through at random, and those farthest from the queries."""
+    ann_engines.build_ours(data)
+    index = open_index(data)
+    asked = {kind: queries[:FILTER_QUERIES] for kind, queries in data.queries.items()}
+    data = dataclasses.replace(data, queries=asked)
+    generator = np.random.default_rng(7)
+    along = {kind: _along(data, queries.mean(axis=0)) for kind, queries in asked.items()}
+    rows = []
+    for name in ("random", "correlated"):
+        for share in SHARES:
+            drawn = generator.random(data.rows) < share
+            for kind, queries in asked.items():
+                mask = drawn
+                if name == "correlated":
+                    mask = along[kind] <= np.quantile(along[kind], share)
+                selection = Selection(Filter(), mask)
+
+                def find(query: np.ndarray, kind=kind, selection=selection) -> np.ndarray:
+                    return index.search(query, k=10, query_kind=kind, selection=selection).rows
+
+                found, taken = timed(find, queries)
+                recall = data.recall(kind, data.truth(kind, mask), found)
+                short = sum(int((hits < 0).any()) for hits in found)
+                rows.append((name, f"{share:.1%}", kind, round(recall, 4), taken.cpu_ms,
+                             taken.p50_ms, taken.p99_ms, short))  # fmt: skip
+                print(*(_short(cell) for cell in rows[-1]), sep="  ", flush=True)
+    index.close()
+    columns = ("rows let through", "share", "queries", "recall@10", "CPU ms", "p50 ms", "p99 ms",
+               "with fewer than 10")  # fmt: skip
+    material.finish(
+        f"ann_filters_{data.rows}", options.out / f"ann_filters_{data.rows}.json",
+        metrics={"least_recall": min(row[3] for row in rows)},
+        tables={"filters": Table(columns, rows)},
+        settings={"rows": data.rows, "dim": data.dim, "threads": 1},
+    )  # fmt: skip
+
+
+def _along(data: Data, direction: np.ndarray) -> np.ndarray:
+    return np.concatenate([block @ direction for block in data.blocks()])
+
+
+PARTS = {
+    "search": search,
+    "filters": filters,
+    "ingest": ann_life.ingest,
+    "drift": ann_drift.drift,
+}
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["--child"]:
+        print(json.dumps(ann_life.CHILDREN[sys.argv[2]](**json.loads(sys.argv[3]))))
+        return
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--vectors", type=Path, required=True, help="what ann_material.py wrote")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000])
+    parser.add_argument("--dim", type=int, default=896)
+    parser.add_argument("--queries", type=int, default=1000, help="of each kind")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument(
+        "--engines", nargs="+", choices=ann_engines.ENGINES, default=list(ann_engines.ENGINES)
+    )
+    parser.add_argument("--fit", action="store_true", help="measure costs on the sizes")
+    parser.add_argument("--check", type=int, help="predict this size with what was fitted")
+    parser.add_argument("--plot", action="store_true", help="draw what was searched before")
+    parser.add_argument("--out", type=Path, default=material.RESULTS)
+    options = parser.parse_args()
+    if options.plot:
+        ann_plots.draw(options.out, material.ROOT / "docs" / "images")
+        return
+    if options.fit:
+        ann_fit.fit(options)
+        return
+    for size in options.sizes:
+        data = Data.open(options.vectors, size, dim=options.dim, most=options.queries)
+        for part in options.only:
+            PARTS[part](data, options)
+
+
+if __name__ == "__main__":
+    main()

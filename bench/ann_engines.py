@@ -1,0 +1,307 @@
+"""The engines that `ann.py` compares, each swept over what a user would turn."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from ann_data import Data, K, Search, in_child, open_index
+
+from lookalike.adapters.vectors_exact import ExactScanner
+from lookalike.adapters.vectors_native import load_faiss
+from lookalike.adapters.vectors_search import Snapshot, SnapshotSearch, VectorRequest
+from lookalike.adapters.vectors_segments import Manifest, SegmentFolder
+from lookalike.adapters.vectors_settings import VectorSettings
+
+RERANKS = (50, 100, 200, 400, 800)
+STOCK_SAMPLE = 50
+"""Vectors a cell that stock Faiss is trained on: 39 is the least that it takes in silence."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One way to search with an engine; `label` says how; `kind` when it is for one kind.
+
+    `sizes` are what was turned: a point with all of them at least as large costs more.
+    """
+
+    label: str
+    search: Search
+    kind: str | None = None
+    sizes: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A built engine: `bytes` of a vector that must be in memory, and what building took."""
+
+    name: str
+    bytes: float
+    build_cpu_s: float
+    points: tuple[Point, ...]
+
+
+def build_ours(data: Data) -> dict:
+    """Seal and tune the index in a child, once; return what that took."""
+    kept = data.folder / "built.npy"
+    if kept.exists() and (data.folder / "segments" / "manifest.json").exists():
+        return np.load(kept, allow_pickle=True).item()
+    shutil.rmtree(data.folder / "segments", ignore_errors=True)
+    np.save(data.folder / "tune.npy", data.tune)
+    facts = in_child("build", folder=data.folder, rows=data.rows, dim=data.dim)
+    np.save(kept, np.asarray(facts, object))
+    return facts
+
+
+def ours(data: Data) -> Iterator[Engine]:
+    """Lookalike at its defaults, and its own exact scan where that is the default."""
+    facts = build_ours(data)
+    index = open_index(data)
+    stats = index.stats()
+    code_bytes = (stats.bytes - 2 * data.dim * data.rows) / data.rows
+    name = "lookalike" if stats.sealed_rows else "lookalike exact"
+    points = [
+        Point(_tuning_label(data, kind), _our_search(index.search, kind), kind)
+        for kind in data.queries
+    ]
+    own = code_bytes if stats.sealed_rows else 2.0 * data.dim
+    yield Engine(name, own, facts["cpu_s"], tuple(points))
+    index.close()
+
+
+def ours_swept(data: Data) -> Iterator[Engine]:
+    """Lookalike with other probes and re-ranked rows than it chose, for the curve."""
+    build_ours(data)
+    folder = SegmentFolder(data.folder / "segments", data.dim)
+    manifest = folder.read()
+    if not manifest.segments:
+        return
+    codes = {s.file: folder.codes(s) for s in manifest.segments}
+    settings = VectorSettings(import_rows=0)
+    points = []
+    for kind in data.queries:
+        chosen = manifest.segments[0].tunings[kind]
+        for times in (0.25, 0.5, 1, 2, 4):
+            for rerank in RERANKS:
+                probes = max(1, round(times * chosen.probes))
+                tuning = dataclasses.replace(
+                    chosen, probes=probes, rerank=rerank, effort=round(times * chosen.effort)
+                )
+                segments = tuple(
+                    dataclasses.replace(s, tunings={**s.tunings, kind: tuning})
+                    for s in manifest.segments
+                )
+                snapshot = Snapshot(data.vectors, Manifest(1, segments), None)
+                searcher = SnapshotSearch(snapshot, codes, ExactScanner(0), settings)
+
+                def search(query: np.ndarray, searcher=searcher, kind=kind) -> np.ndarray:
+                    return searcher.search(VectorRequest(query, K, None, kind)).rows
+
+                label = f"{probes} probes, {rerank} re-ranked"
+                points.append(Point(label, search, kind, (probes, rerank)))
+    yield Engine("lookalike swept", _code_bytes(data, manifest), 0.0, tuple(points))
+
+
+def _code_bytes(data: Data, manifest: Manifest) -> float:
+    return sum(segment.bytes for segment in manifest.segments) / data.rows
+
+
+def _our_search(search: Callable, kind: str) -> Search:
+    return lambda query: search(query, k=K, query_kind=kind).rows
+
+
+def _tuning_label(data: Data, kind: str) -> str:
+    segments = SegmentFolder(data.folder / "segments", data.dim).read().segments
+    told = [
+        f"{s.tunings[kind].probes} of {s.cells} cells, {s.tunings[kind].rerank} re-ranked"
+        for s in segments
+    ]
+    return "; ".join(told) or "every row"
+
+
+def stock_cells(rows: int) -> int:
+    """Return how many cells a user of Faiss takes: four times the root, a power of two."""
+    return max(64, 2 ** round(math.log2(4 * math.sqrt(rows))))
+
+
+def stock(data: Data) -> Iterator[Engine]:
+    """`IVFn,PQ64np` of Faiss, as it is, and with the same exact re-ranking."""
+    faiss = load_faiss()
+    faiss.omp_set_num_threads(1)
+    cells = stock_cells(data.rows)
+    kept = data.folder / f"IVF{cells}.faiss"
+    began = time.process_time()
+    if kept.exists():
+        index = faiss.read_index(str(kept))
+        built = float(kept.with_suffix(".seconds").read_text())
+    else:
+        index = faiss.index_factory(data.dim, f"IVF{cells},PQ64np", faiss.METRIC_INNER_PRODUCT)
+        count = min(data.rows, STOCK_SAMPLE * cells)
+        chosen = np.random.default_rng(1).choice(data.rows, count, replace=False)
+        index.train(data.vectors[np.sort(chosen)].astype(np.float32))
+        for block in data.blocks():
+            index.add(block)
+        built = time.process_time() - began
+        faiss.write_index(index, str(kept))
+        kept.with_suffix(".seconds").write_text(str(built))
+    each = 64 + 8 + cells * data.dim * 4 / data.rows
+    probes = [p for p in (1, 2, 4, 8, 16, 32, 64, 128, 256) if p <= cells // 2]
+    plain = tuple(Point(f"{p} probes", _stock_search(index, p)) for p in probes)
+    yield Engine(f"IVF{cells},PQ64np", each, built, plain)
+    exact = ExactScanner(0)
+    better = tuple(
+        Point(
+            f"{p} probes, {r} re-ranked",
+            _stock_search(index, p, r, data.vectors, exact),
+            sizes=(p, r),
+        )
+        for p in probes
+        for r in RERANKS
+    )
+    yield Engine(f"IVF{cells},PQ64np + re-ranking", each, built, better)
+
+
+def _stock_search(index, probes: int, rerank: int = 0, vectors=None, exact=None) -> Search:
+    faiss = load_faiss()
+    params = faiss.SearchParametersIVF(nprobe=probes)
+
+    def plain(query: np.ndarray) -> np.ndarray:
+        return index.search(query, K, params=params)[1]
+
+    def better(query: np.ndarray) -> np.ndarray:
+        rows = index.search(query, rerank, params=params)[1][0]
+        rows = rows[rows >= 0]
+        return exact.rescore(vectors, query, rows, k=K).rows if len(rows) else rows
+
+    return better if rerank else plain
+
+
+def autofaiss(data: Data) -> Iterator[Engine]:
+    """What autofaiss chooses for 72 bytes a vector."""
+    import autofaiss as chooser
+
+    faiss = load_faiss()
+    began = time.process_time()
+    with tempfile.TemporaryDirectory() as folder:
+        np.save(Path(folder) / "part-0.npy", np.asarray(data.vectors).astype(np.float32))
+        index, facts = chooser.build_index(
+            folder,
+            save_on_disk=False,
+            metric_type="ip",
+            max_index_memory_usage=f"{72 * data.rows / 1e6:.1f}MB",
+            current_memory_available="6GB",
+            max_index_query_time_ms=10,
+            nb_cores=1,
+            verbose=40,
+        )
+    built = time.process_time() - began
+    faiss.omp_set_num_threads(1)
+    size = float((facts or {}).get("size in bytes", 0)) / data.rows
+    key = str((facts or {}).get("index_key", "chosen"))
+    chosen = (facts or {}).get("index_param", "")
+
+    def search(query: np.ndarray) -> np.ndarray:
+        return index.search(query, K)[1]
+
+    yield Engine(f"autofaiss {key}", size, built, (Point(str(chosen), search),))
+
+
+def hnswlib(data: Data) -> Iterator[Engine]:
+    """hnswlib: fp32, 16 links."""
+    import hnswlib as library
+
+    began = time.process_time()
+    index = library.Index(space="ip", dim=data.dim)
+    index.init_index(max_elements=data.rows, M=16, ef_construction=100, random_seed=1)
+    index.set_num_threads(1)
+    for block in data.blocks():
+        index.add_items(block, num_threads=1)
+    built = time.process_time() - began
+
+    def at(effort: int) -> Search:
+        def search(query: np.ndarray) -> np.ndarray:
+            index.set_ef(effort)
+            return index.knn_query(query, k=K, num_threads=1)[0]
+
+        return search
+
+    points = tuple(Point(f"ef {ef}", at(ef), sizes=(ef,)) for ef in (20, 40, 80, 160, 320, 640))
+    yield Engine("hnswlib M16", 4.0 * data.dim + 8 * 16 + 8, built, points)
+
+
+def usearch(data: Data) -> Iterator[Engine]:
+    """usearch: fp16, 16 links."""
+    from usearch.index import Index
+
+    began = time.process_time()
+    index = Index(ndim=data.dim, metric="ip", dtype="f16", connectivity=16, expansion_add=100)
+    at = 0
+    for block in data.blocks():
+        index.add(np.arange(at, at + len(block)), block, threads=1)
+        at += len(block)
+    built = time.process_time() - began
+
+    def with_effort(effort: int) -> Search:
+        def search(query: np.ndarray) -> np.ndarray:
+            index.expansion_search = effort
+            return index.search(query[0], K, threads=1).keys
+
+        return search
+
+    points = tuple(
+        Point(f"ef {ef}", with_effort(ef), sizes=(ef,)) for ef in (20, 40, 80, 160, 320, 640)
+    )
+    yield Engine("usearch f16 M16", index.serialized_length / data.rows, built, points)
+
+
+def scann(data: Data) -> Iterator[Engine]:
+    """ScaNN: a tree, anisotropic codes of 2 dimensions a half byte, re-ordering in fp32."""
+    from scann.scann_ops.py import scann_ops_pybind
+
+    began = time.process_time()
+    leaves = max(50, round(math.sqrt(data.rows)))
+    vectors = np.asarray(data.vectors).astype(np.float32)
+    builder = scann_ops_pybind.builder(vectors, K, "dot_product").set_n_training_threads(1)
+    pairs = data.dim // 128 if data.dim >= 256 else 2
+    index = (
+        builder.tree(leaves, max(2, leaves // 20), training_sample_size=min(data.rows, 100_000))
+        .score_ah(max(2, pairs), anisotropic_quantization_threshold=0.2)
+        .reorder(200)
+        .build()
+    )
+    built = time.process_time() - began
+
+    def at(probes: int, again: int) -> Search:
+        def search(query: np.ndarray) -> np.ndarray:
+            return index.search(
+                query[0], K, leaves_to_search=probes, pre_reorder_num_neighbors=again
+            )[0]
+
+        return search
+
+    shares = sorted({max(1, round(leaves * share)) for share in (0.01, 0.02, 0.05, 0.1, 0.2, 0.4)})
+    points = tuple(
+        Point(f"{p} leaves, {r} re-ordered", at(p, r), sizes=(p, r))
+        for p in shares
+        for r in (100, 200, 400)
+    )
+    size = data.dim / max(2, pairs) / 2 + 4.0 * data.dim
+    yield Engine("ScaNN", size, built, points)
+
+
+ENGINES: dict[str, Callable[[Data], Iterator[Engine]]] = {
+    "lookalike": ours,
+    "swept": ours_swept,
+    "stock": stock,
+    "autofaiss": autofaiss,
+    "hnswlib": hnswlib,
+    "usearch": usearch,
+    "scann": scann,
+}

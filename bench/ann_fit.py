@@ -1,0 +1,254 @@
+"""What each step of a search, an added vector and a training cost, fitted, and the fit checked.
+
+A search costs: its call; ranking cells (each cell where all are looked at, each that a graph
+keeps in view otherwise); scanning (each probed cell, each code in it, each candidate kept);
+re-ranking (each row read from the page cache). The check predicts a size that was not fitted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import material
+import numpy as np
+from ann_data import Data, K
+from ann_engines import build_ours
+
+from lookalike.adapters.vectors_cells import train_cells
+from lookalike.adapters.vectors_cells_checkpoint import Checkpoint
+from lookalike.adapters.vectors_codes_index import CodeIndex, Probing
+from lookalike.adapters.vectors_exact import ExactScanner
+from lookalike.adapters.vectors_search import Snapshot, SnapshotSearch, VectorRequest
+from lookalike.adapters.vectors_segments import Manifest, Segment, SegmentFolder, Tuning
+from lookalike.adapters.vectors_settings import VectorSettings
+from lookalike.evaluation.reports import Table
+
+QUERIES = 100
+REPEATS = 3
+PROBES = (8, 16, 32, 64, 128, 256)
+EFFORTS = (1, 2, 4)
+COUNTS = (50, 200, 800)
+CHECKS = ((12, 100), (24, 300), (48, 100), (96, 400), (192, 200))
+"""Probes and re-ranked rows, none of them fitted."""
+TRAININGS = ((20_000, 500), (40_000, 1_000), (40_000, 2_000), (80_000, 4_000))
+SPREAD = 0.3
+
+Terms = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The microseconds of a step, and how often each term of its cost arose."""
+
+    terms: Mapping[str, float]
+    us: float
+
+
+def solve(seen: Sequence[Seen]) -> Terms:
+    """Return the cost of each term, none below 0, with the least squares of relative errors."""
+    names = sorted({name for one in seen for name in one.terms})
+    weights = np.asarray([1 / one.us for one in seen])
+    matrix = np.asarray([[one.terms.get(name, 0.0) for name in names] for one in seen])
+    matrix = matrix * weights[:, None]
+    used = list(range(len(names)))
+    while used:
+        found = np.linalg.lstsq(matrix[:, used], np.ones(len(seen)), rcond=None)[0]
+        if (found >= 0).all():
+            return {names[u]: float(f) for u, f in zip(used, found, strict=True)}
+        del used[int(np.argmin(found * np.linalg.norm(matrix[:, used], axis=0)))]
+    return {}
+
+
+def predict(costs: Mapping[str, float], terms: Mapping[str, float]) -> float:
+    """Return microseconds."""
+    return sum(costs.get(name, 0.0) * times for name, times in terms.items())
+
+
+def time_us(run: Callable[[int], object], count: int) -> float:
+    """Return microseconds of this thread's CPU a call, the median of repeats."""
+    for number in range(min(count, 10)):
+        run(number)
+    means = []
+    for _ in range(REPEATS):
+        began = time.thread_time()
+        for number in range(count):
+            run(number)
+        means.append(1e6 * (time.thread_time() - began) / count)
+    return float(np.median(means))
+
+
+def rank_terms(codes: CodeIndex, probing: Probing) -> Terms:
+    """Return what ranking cells takes: a graph is left aside where the share asked is large."""
+    from lookalike.adapters.vectors_native import GRAPH_CELLS
+
+    is_flat = codes.cells < GRAPH_CELLS or not probing.effort or probing.probes * 16 > codes.cells
+    if is_flat:
+        return {"rank.call": 1, "rank.cell": codes.cells}
+    return {"rank.graph_call": 1, "rank.graph_cell": max(probing.effort, probing.probes)}
+
+
+def scan_terms(probes: int, codes: float, count: int) -> Terms:
+    """Return what scanning takes."""
+    return {"scan.call": 1, "scan.cell": probes, "scan.code": codes, "scan.candidate": count}
+
+
+def observe(data: Data, codes: CodeIndex) -> list[Seen]:
+    """Measure the steps at one size."""
+    queries = data.queries["image"][:QUERIES]
+    sizes, seen = codes.sizes, []
+    for probes in (p for p in PROBES if p <= codes.cells // 2):
+        for times in EFFORTS:
+            probing = Probing(probes, SPREAD, times * probes)
+            us = time_us(lambda i, p=probing: codes.rank(queries[i : i + 1], p), len(queries))
+            seen.append(Seen(rank_terms(codes, probing), us))
+        ranked = [codes.rank(q[None], Probing(probes, SPREAD)) for q in queries]
+        scanned = float(np.mean([sizes[cells].sum() for cells, _ in ranked]))
+        for count in COUNTS:
+            us = time_us(
+                lambda i, c=count, r=ranked: codes.scan(queries[i : i + 1], *r[i], count=c),
+                len(queries),
+            )
+            seen.append(Seen(scan_terms(probes, scanned, count), us))
+    scanner, generator = ExactScanner(0), np.random.default_rng(2)
+    for count in (*COUNTS, 1_600):
+        rows = [generator.choice(data.rows, count, replace=False) for _ in queries]
+        us = time_us(
+            lambda i, r=rows: scanner.rescore(data.vectors, queries[i : i + 1], r[i], k=K),
+            len(queries),
+        )
+        seen.append(Seen({"rerank.call": 1, "rerank.row": count}, us))
+    return seen
+
+
+def opened(data: Data) -> tuple[Segment, CodeIndex]:
+    """Return the one segment of a built size."""
+    build_ours(data)
+    folder = SegmentFolder(data.folder / "segments", data.dim)
+    segments = folder.read().segments
+    codes = folder.codes(segments[0]) if segments else None
+    if codes is None or len(segments) != 1:
+        raise SystemExit(f"{data.rows:,} rows are not sealed in one segment")
+    return segments[0], codes
+
+
+def whole_search(data: Data, segment: Segment, codes: CodeIndex, tuning: Tuning) -> Callable:
+    """Return a search with a tuning, all of it but the checks of arguments."""
+    tuned = dataclasses.replace(segment, tunings={"image": tuning, "text": tuning})
+    snapshot = Snapshot(data.vectors, Manifest(1, (tuned,)), None)
+    searcher = SnapshotSearch(
+        snapshot, {segment.file: codes}, ExactScanner(0), VectorSettings(exact_rows=1)
+    )
+    return lambda query: searcher.search(VectorRequest(query, K))
+
+
+def check(data: Data, costs: Mapping[str, float], overhead: float) -> list[tuple]:
+    """Return rows of predicted against measured microseconds of whole searches."""
+    segment, codes = opened(data)
+    queries, mean = data.queries["image"][:QUERIES], float(np.mean(codes.sizes))
+    rows = []
+    for probes, rerank in CHECKS:
+        tuning = Tuning(probes, rerank, None, spread=SPREAD, effort=2 * probes)
+        search = whole_search(data, segment, codes, tuning)
+        us = time_us(lambda i, s=search: s(queries[i : i + 1]), len(queries))
+        probing = Probing(probes, SPREAD, 2 * probes)
+        terms = rank_terms(codes, probing)
+        terms |= scan_terms(probes, probes * mean * costs["scanned_over_mean"], rerank)
+        terms |= {"rerank.call": 1, "rerank.row": rerank}
+        told = predict(costs, terms) + overhead
+        rows.append((data.rows, codes.cells, probes, rerank, told, us, told / us - 1))
+        print(*rows[-1], sep="  ", flush=True)
+    return rows
+
+
+def observe_whole(data: Data, costs: Mapping[str, float]) -> tuple[float, float]:
+    """Return what a call adds to its steps, and how much larger probed cells are than the mean."""
+    segment, codes = opened(data)
+    queries, sizes = data.queries["image"][:QUERIES], codes.sizes
+    over, ratios = [], []
+    for probes in (16, 64):
+        tuning = Tuning(probes, 200, None, spread=SPREAD, effort=2 * probes)
+        search = whole_search(data, segment, codes, tuning)
+        us = time_us(lambda i, s=search: s(queries[i : i + 1]), len(queries))
+        probing = Probing(probes, SPREAD, 2 * probes)
+        cells = codes.rank(queries, probing)[0]
+        scanned = float(np.mean(sizes[cells].sum(axis=1)))
+        ratios.append(scanned / probes / float(np.mean(sizes)))
+        terms = rank_terms(codes, probing) | scan_terms(probes, scanned, 200)
+        terms |= {"rerank.call": 1, "rerank.row": 200}
+        over.append(us - predict(costs, terms))
+    return float(np.median(over)), float(np.mean(ratios))
+
+
+def observe_training(data: Data) -> list[tuple[int, int, float]]:
+    """Return the CPU seconds that finding cells took, by rows sampled and cells."""
+    rows = []
+    for count, cells in TRAININGS:
+        if count > data.rows:
+            continue
+        sample = np.linspace(0, data.rows - 1, count).astype(np.int64)
+        path = data.folder / "training.checkpoint"
+        key = {"dim": data.dim, "rows": count, "cells": cells}
+        checkpoint = Checkpoint(path, key)
+        began = time.process_time()
+        train_cells(
+            sample, lambda chosen: data.vectors[chosen].astype(np.float32), cells,
+            seed=1, threads=1, checkpoint=checkpoint,
+        )  # fmt: skip
+        rows.append((count, cells, time.process_time() - began))
+        Path(path).unlink(missing_ok=True)
+        print(*rows[-1], sep="  ", flush=True)
+    return rows
+
+
+def fit(options: argparse.Namespace) -> None:
+    """Measure the sizes, fit, predict the size to check, and write all of it."""
+    seen: list[Seen] = []
+    sealing, every = [], []
+    for size in options.sizes:
+        data = Data.open(options.vectors, size, dim=options.dim, most=options.queries)
+        segment, codes = opened(data)
+        seen += observe(data, codes)
+        built = build_ours(data)
+        sealing.append((size, codes.cells, built["cpu_s"], 1e6 * built["cpu_s"] / size,
+                        segment.bytes / size, built["peak_anon_bytes"]))  # fmt: skip
+        every.append(data)
+    costs: Terms = {}
+    for step in ("rank.", "rerank.", "scan."):
+        costs |= solve([one for one in seen if any(name.startswith(step) for name in one.terms)])
+    pairs = [observe_whole(data, costs) for data in every]
+    overhead = float(np.median([over for over, _ in pairs]))
+    costs["scanned_over_mean"] = float(np.median([ratio for _, ratio in pairs]))
+    errors = [predict(costs, one.terms) / one.us - 1 for one in seen]
+    checks = []
+    if options.check:
+        data = Data.open(options.vectors, options.check, dim=options.dim, most=options.queries)
+        checks = check(data, costs, overhead)
+    training = observe_training(every[-1])
+    metrics = {f"us.{name}": value for name, value in costs.items() if "." in name}
+    metrics |= {"us.call": overhead, "scanned_over_mean": costs["scanned_over_mean"]}
+    metrics |= {
+        "us.sealed_row": sealing[-1][3],
+        "bytes.sealed_row": sealing[-1][4],
+        "bytes.matrix_row": 2.0 * options.dim,
+        "fit.median_error": float(np.median(np.abs(errors))),
+        "fit.p90_error": float(np.quantile(np.abs(errors), 0.9)),
+    }
+    if checks:
+        metrics["check.median_error"] = float(np.median([abs(row[-1]) for row in checks]))
+        metrics["check.worst_error"] = max(abs(row[-1]) for row in checks)
+    material.finish(
+        "ann_costs", options.out / "ann_costs.json", metrics=metrics,
+        tables={
+            "check": Table(("rows", "cells", "probes", "re-ranked", "predicted µs", "measured µs",
+                            "error"), checks),
+            "training": Table(("sampled rows", "cells", "CPU s"), training),
+            "sealing": Table(("rows", "cells", "CPU s", "CPU µs a row", "bytes a row",
+                              "peak bytes"), sealing),
+        },
+        settings={"fitted": options.sizes, "dim": options.dim, "threads": 1},
+    )  # fmt: skip
