@@ -197,7 +197,7 @@ def _drop_collection(name: str) -> None:
     from lookalike.adapters.vectors_milvus_options import MilvusOptions
 
     link = MilvusLink(MilvusOptions.from_url(f"{services.url_of('milvus')}/{name}"))
-    for collection in (name, f"{name}_regions"):
+    for collection in (name, f"{name}_regions", f"{name}_hashes"):
         link.call("drop_collection", collection)
     link.close()
 
