@@ -144,14 +144,21 @@ def chosen(
 
 
 def headline(summary: Sequence[Line]) -> dict[str, float]:
-    """Return the recall and CPU of the defaults, and their CPU over that of stock Faiss."""
+    """Return the recall and CPU of the defaults, and their CPU over that of stock Faiss.
+
+    Of the ways to write the latter, the cheapest that is as good.
+    """
     metrics: dict[str, float] = {}
     for line in summary:
         if line.engine.name in DEFAULTS:
             metrics[f"recall.{line.kind}"] = line.recall
             metrics[f"cpu_ms.{line.kind}"] = line.timed.cpu_ms
             metrics["bytes_a_vector"] = line.engine.bytes
-        if line.engine.name.endswith("+ re-ranking") and f"cpu_ms.{line.kind}" in metrics:
+        if not line.engine.name.endswith("+ re-ranking") or f"recall.{line.kind}" not in metrics:
+            continue
+        is_as_good = line.recall >= metrics[f"recall.{line.kind}"] - SAME
+        cost = metrics.get(f"stock.cpu_ms.{line.kind}", np.inf)
+        if is_as_good and line.timed.cpu_ms < cost:
             metrics[f"stock.recall.{line.kind}"] = line.recall
             metrics[f"stock.cpu_ms.{line.kind}"] = line.timed.cpu_ms
             metrics[f"cpu_over_stock.{line.kind}"] = (

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ann_data import Data, K, Search, in_child, open_index
@@ -21,7 +22,7 @@ from lookalike.adapters.vectors_segments import Manifest, SegmentFolder
 from lookalike.adapters.vectors_settings import VectorSettings
 
 RERANKS = (50, 100, 200, 400, 800)
-STOCK_SAMPLE = 50
+STOCK_SAMPLE = 40
 """Vectors a cell that stock Faiss is trained on: 39 is the least that it takes in silence."""
 
 
@@ -132,29 +133,24 @@ def stock_cells(rows: int) -> int:
 
 
 def stock(data: Data) -> Iterator[Engine]:
-    """`IVFn,PQ64np` of Faiss, as it is, and with the same exact re-ranking."""
-    faiss = load_faiss()
-    faiss.omp_set_num_threads(1)
+    """`IVFn,PQ64np` of Faiss by inner product, as it is, and with the same exact re-ranking."""
+    return _stock(data, load_faiss().METRIC_INNER_PRODUCT, "")
+
+
+def stock_by_distance(data: Data) -> Iterator[Engine]:
+    """The same by Euclidean distance, as a user of unit vectors may also write it."""
+    return _stock(data, load_faiss().METRIC_L2, " by distance")
+
+
+def _stock(data: Data, metric: int, suffix: str) -> Iterator[Engine]:
     cells = stock_cells(data.rows)
-    kept = data.folder / f"IVF{cells}.faiss"
-    began = time.process_time()
-    if kept.exists():
-        index = faiss.read_index(str(kept))
-        built = float(kept.with_suffix(".seconds").read_text())
-    else:
-        index = faiss.index_factory(data.dim, f"IVF{cells},PQ64np", faiss.METRIC_INNER_PRODUCT)
-        count = min(data.rows, STOCK_SAMPLE * cells)
-        chosen = np.random.default_rng(1).choice(data.rows, count, replace=False)
-        index.train(data.vectors[np.sort(chosen)].astype(np.float32))
-        for block in data.blocks():
-            index.add(block)
-        built = time.process_time() - began
-        faiss.write_index(index, str(kept))
-        kept.with_suffix(".seconds").write_text(str(built))
+    index, built = _stock_index(data, metric, cells)
     each = 64 + 8 + cells * data.dim * 4 / data.rows
-    probes = [p for p in (1, 2, 4, 8, 16, 32, 64, 128, 256) if p <= cells // 2]
-    plain = tuple(Point(f"{p} probes", _stock_search(index, p)) for p in probes)
-    yield Engine(f"IVF{cells},PQ64np", each, built, plain)
+    probes = [p for p in (2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256) if p <= cells // 2]
+    plain = tuple(
+        Point(f"{p} probes", _stock_search(index, p), sizes=(p,)) for p in probes if p in (8, 32)
+    )
+    yield Engine(f"IVF{cells},PQ64np{suffix}", each, built, plain)
     exact = ExactScanner(0)
     better = tuple(
         Point(
@@ -165,7 +161,27 @@ def stock(data: Data) -> Iterator[Engine]:
         for p in probes
         for r in RERANKS
     )
-    yield Engine(f"IVF{cells},PQ64np + re-ranking", each, built, better)
+    yield Engine(f"IVF{cells},PQ64np{suffix} + re-ranking", each, built, better)
+
+
+def _stock_index(data: Data, metric: int, cells: int) -> tuple[Any, float]:
+    """Return the built index and the CPU seconds that took, kept in the folder."""
+    faiss = load_faiss()
+    faiss.omp_set_num_threads(1)
+    kept = data.folder / f"IVF{cells}-{metric}.faiss"
+    if kept.exists():
+        return faiss.read_index(str(kept)), float(kept.with_suffix(".seconds").read_text())
+    began = time.process_time()
+    index = faiss.index_factory(data.dim, f"IVF{cells},PQ64np", metric)
+    count = min(data.rows, STOCK_SAMPLE * cells)
+    chosen = np.random.default_rng(1).choice(data.rows, count, replace=False)
+    index.train(data.vectors[np.sort(chosen)].astype(np.float32))
+    for block in data.blocks():
+        index.add(block)
+    built = time.process_time() - began
+    faiss.write_index(index, str(kept))
+    kept.with_suffix(".seconds").write_text(str(built))
+    return index, built
 
 
 def _stock_search(index, probes: int, rerank: int = 0, vectors=None, exact=None) -> Search:
@@ -184,7 +200,10 @@ def _stock_search(index, probes: int, rerank: int = 0, vectors=None, exact=None)
 
 
 def autofaiss(data: Data) -> Iterator[Engine]:
-    """What autofaiss chooses for 72 bytes a vector."""
+    """What autofaiss chooses for 72 bytes a vector.
+
+    It asks for NumPy 1, but runs with 2: `pip install --no-deps autofaiss`, and what it imports.
+    """
     import autofaiss as chooser
 
     faiss = load_faiss()
@@ -300,6 +319,7 @@ ENGINES: dict[str, Callable[[Data], Iterator[Engine]]] = {
     "lookalike": ours,
     "swept": ours_swept,
     "stock": stock,
+    "stock-distance": stock_by_distance,
     "autofaiss": autofaiss,
     "hnswlib": hnswlib,
     "usearch": usearch,
