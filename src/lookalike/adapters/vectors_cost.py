@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from lookalike.adapters.vectors_codes_index import Probing
-from lookalike.adapters.vectors_exact import ExactScanner
-from lookalike.adapters.vectors_native import GRAPH_CELLS
+from lookalike.adapters.vectors_exact import ExactScanner, empty_hits, merge_hits
+from lookalike.adapters.vectors_native import GRAPH_CELLS, best_products
 from lookalike.adapters.vectors_segments import Costs, Tuning
+from lookalike.domain.hits import RowHits
 
 if TYPE_CHECKING:
     from lookalike.adapters.vectors_codes_index import CodeIndex
@@ -29,8 +30,10 @@ _LEAST_EFFORT: Final = 32
 _SAME_CELLS: Final = 0.98
 """A graph shall find so much of what a look at every cell would."""
 _FEW: Final = 50
+_BLOCK: Final = 16_384
 _COST_QUERIES: Final = 30
 _SCANNED_ROWS: Final = 20_000
+_MEASURED_ROWS: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,22 +60,19 @@ class Tuner:
         best: tuple[float, Tuning] | None = None
         fallback = _tuning(Probing(every, spread), _RERANKS[-1], 0.0)
         for probes in _steps(needed, every):
-            if best is not None and self.cost(probes, _RERANKS[0]) > best[0]:
-                break
             probing = self._with_effort(queries, Probing(probes, spread))
+            probing_us = search_us(self.codes, queries[:_COST_QUERIES], probing)
+            if best is not None and probing_us > best[0]:
+                break
             ranks = self._ranks(queries, truth, probing)
             for rerank in _RERANKS:
                 tuning = _tuning(probing, rerank, float(np.mean(ranks < rerank)))
-                cost = self.cost(probes, rerank)
+                cost = probing_us + rerank * self.costs.rerank_us
                 if (tuning.recall or 0.0) >= target and (best is None or cost < best[0]):
                     best = (cost, tuning)
                 if (tuning.recall or 0.0) > (fallback.recall or 0.0):
                     fallback = tuning
         return fallback if best is None else best[1]
-
-    def cost(self, probes: int, rerank: int) -> float:
-        """Return about how many microseconds a query takes."""
-        return probes * self.costs.probe_us + rerank * self.costs.rerank_us
 
     def _spread(
         self, queries: FloatMatrix, truth: RowArray, target: float
@@ -112,10 +112,19 @@ class Tuner:
         return probing
 
     def _truth(self, queries: FloatMatrix) -> RowArray:
-        """Return the `(n, 10)` rows truly nearest."""
-        scanner = ExactScanner(numpy_rows=0, threads=self.threads)
-        found = scanner.best(self.part.halves, queries, k=_NEIGHBOURS, mask=self.part.live).rows
-        return found + self.part.begin
+        """Return the `(n, 10)` rows truly nearest: products of matrices, for many queries."""
+        live = np.flatnonzero(self.part.live)
+        k = min(_NEIGHBOURS, len(live))
+        best = empty_hits(len(queries), k)
+        for begin in range(0, len(live), _BLOCK):
+            rows = live[begin : begin + _BLOCK]
+            vectors = self.part.wide(rows)
+            scores, places = best_products(
+                queries, vectors, min(k, len(rows)), threads=self.threads
+            )
+            found = RowHits(rows=rows[places], scores=scores)
+            best = merge_hits([best, found], k, queries=len(queries))
+        return best.rows + self.part.begin
 
     def _ranks(self, queries: FloatMatrix, truth: RowArray, probing: Probing) -> RowArray:
         """Return the `(n, 10)` places of the true neighbours among the candidates."""
@@ -132,40 +141,43 @@ class Tuner:
 
 
 def measure_costs(codes: CodeIndex, part: SegmentRows, queries: FloatMatrix) -> Costs:
-    """Return what a probed cell and a re-ranked row take here, of one thread's time.
+    """Return what a probed cell, found and scanned, and a row take here, of one thread's time.
 
     `queries` are `(n, dim)`, asked one at a time as a search does.
     """
-    few, many = max(1, codes.cells // 64), max(2, codes.cells // 8)
-    many = min(many, few + 256)
-    some = [query[None] for query in queries[:_COST_QUERIES]]
-    narrow, wide = (_search_us(codes, some, probes) for probes in (few, many))
-    scanner = ExactScanner(numpy_rows=0)
-    count = min(_RERANKS[-1], len(part.halves))
-    rows = np.random.default_rng(0).choice(len(part.halves), count, replace=False)
+    some = queries[:_COST_QUERIES]
+    few, many = max(1, codes.cells // 64), min(max(2, codes.cells // 8), 300)
+    narrow, wide = (
+        search_us(codes, some, Probing(probes, _EVERY_CELL_SPREAD, probes))
+        for probes in (few, max(many, few + 1))
+    )
+    scanner, generator = ExactScanner(numpy_rows=0), np.random.default_rng(0)
+    count = min(_MEASURED_ROWS, len(part.halves))
+    chosen = [generator.choice(len(part.halves), count, replace=False) for _ in some]
+    for rows in chosen:  # what is measured is memory, not the disk
+        part.halves[rows].any()
     begin = time.thread_time()
-    for query in some:
-        scanner.rescore(part.halves, query, rows, k=_NEIGHBOURS)
+    for query, rows in zip(some, chosen, strict=True):
+        scanner.rescore(part.halves, query[None], rows, k=_NEIGHBOURS)
     rerank = 1e6 * (time.thread_time() - begin) / len(some) / count
     halves = part.halves[:_SCANNED_ROWS]
     mask = np.arange(len(halves)) % 4 == 0
     begin = time.thread_time()
     for query in some:
-        scanner.best(halves, query, k=_NEIGHBOURS, mask=mask)
+        scanner.best(halves, query[None], k=_NEIGHBOURS, mask=mask)
     row = 1e6 * (time.thread_time() - begin) / len(some) / np.count_nonzero(mask)
     return Costs(
-        max(round((wide - narrow) / (many - few), 3), 0.01),
+        max(round((wide - narrow) / max(many - few, 1), 3), 0.01),
         max(round(rerank, 3), 0.001),
         max(round(float(row), 3), 0.001),
     )
 
 
-def _search_us(codes: CodeIndex, queries: list[FloatMatrix], probes: int) -> float:
-    probing = Probing(probes, _EVERY_CELL_SPREAD)
-    ranked = [codes.rank(query, probing) for query in queries]
+def search_us(codes: CodeIndex, queries: FloatMatrix, probing: Probing) -> float:
+    """Return the microseconds of one thread that probing takes for one of `(n, dim)` queries."""
     begin = time.thread_time()
-    for query, (cells, products) in zip(queries, ranked, strict=True):
-        codes.scan(query, cells, products, count=_RERANKS[1])
+    for query in queries:
+        codes.search(query[None], probing, count=_MEASURED_ROWS)
     return 1e6 * (time.thread_time() - begin) / len(queries)
 
 

@@ -97,6 +97,16 @@ def nearest_of(
     return cast("tuple[FloatMatrix, RowArray]", faiss.knn(vectors, among, k))
 
 
+def best_products(
+    queries: FloatMatrix, among: FloatMatrix, k: int, *, threads: int
+) -> tuple[FloatMatrix, RowArray]:
+    """Return the `(n, k)` best inner products and their positions among some vectors."""
+    faiss = load_faiss()
+    faiss.omp_set_num_threads(threads)
+    found = faiss.knn(queries, among, k, metric=faiss.METRIC_INNER_PRODUCT)
+    return cast("tuple[FloatMatrix, RowArray]", found)
+
+
 def train_pairs(projected: FloatMatrix, *, threads: int) -> FloatMatrix:
     """Return `(dims / 2, 16, 2)` codebooks for pairs of the numbers of `(n, dims)` vectors."""
     faiss = load_faiss()
