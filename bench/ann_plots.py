@@ -27,31 +27,34 @@ def draw(results: Path, images: Path) -> None:
     """Draw a picture for every size that was searched."""
     for path in sorted(results.glob("ann_search_*.json")):
         report = json.loads(path.read_text())
-        rows = report["settings"]["rows"]
-        figure, panels = plt.subplots(1, 2, figsize=(10, 4.2), sharey=True)
+        rows, lines = report["settings"]["rows"], report["tables"]["points"]["rows"]
+        names = list(dict.fromkeys(line[0] for line in lines))
+        figure, panels = plt.subplots(1, 2, figsize=(10, 5), sharey=True)
         for panel, kind in zip(panels, ("image", "text"), strict=True):
-            _panel(panel, report["tables"]["points"]["rows"], kind)
+            for number, name in enumerate(names):
+                _curve(panel, name, [x for x in lines if x[0] == name and x[2] == kind], number)
+            panel.set_xscale("log")
+            panel.xaxis.set_major_formatter("{x:g}")
+            panel.set_xlabel(f"CPU milliseconds of a query ({kind})")
+            panel.grid(visible=True, alpha=0.3)
         panels[0].set_ylabel("share of the true ten found")
-        panels[0].legend(fontsize=8, loc="lower right")
+        handles = {label: handle for panel in panels for handle, label in
+                   zip(*panel.get_legend_handles_labels(), strict=True)}  # fmt: skip
+        figure.legend(handles.values(), handles.keys(), fontsize=8, loc="lower center", ncol=4)
         figure.suptitle(f"{rows:,} vectors of {report['settings']['dim']} numbers, one thread")
-        figure.tight_layout()
+        figure.tight_layout(rect=(0, 0.09, 1, 1))
         images.mkdir(parents=True, exist_ok=True)
-        figure.savefig(images / f"ann-{rows}.png", dpi=110)
+        figure.savefig(images / f"ann-{rows}.png", dpi=100)
         plt.close(figure)
 
 
-def _panel(panel, lines: Sequence[Sequence], kind: str) -> None:
-    for name in dict.fromkeys(line[0] for line in lines):
-        mine = [(line[4], line[3]) for line in lines if line[0] == name and line[2] == kind]
-        best = [point for point in frontier(mine) if point[1] >= LEAST]
-        if not best:
-            continue
-        is_default = name in ("lookalike", "lookalike exact")
-        label = f"{name}, defaults" if is_default else name
-        style = {"marker": "*", "markersize": 14, "zorder": 5} if is_default else {"marker": "."}
-        costs, recalls = zip(*best, strict=True)
-        panel.plot(costs, recalls, label=label, **style)
-    panel.set_xscale("log")
-    panel.set_xlabel(f"CPU milliseconds an {kind} query" if kind == "image"
-                     else f"CPU milliseconds a {kind} query")  # fmt: skip
-    panel.grid(visible=True, alpha=0.3)
+def _curve(panel, name: str, lines: Sequence[Sequence], number: int) -> None:
+    best = [point for point in frontier([(x[4], x[3]) for x in lines]) if point[1] >= LEAST]
+    if not best:
+        return
+    costs, recalls = zip(*best, strict=True)
+    if name in ("lookalike", "lookalike exact"):
+        style = {"marker": "*", "markersize": 15, "linestyle": "", "zorder": 5, "color": "black"}
+        panel.plot(costs, recalls, label=f"{name}, defaults", **style)
+    else:
+        panel.plot(costs, recalls, marker=".", label=name, color=f"C{number % 10}")
