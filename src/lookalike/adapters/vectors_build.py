@@ -106,10 +106,10 @@ def tune(
     pictures = _unit(shifted.astype(np.float32))
     costs = measure_costs(codes, part, pictures)
     tuner = Tuner(codes, part, costs, settings.threads)
-    image = tuner.tune(pictures, settings.target_recall("image"))
+    image = tuner.tune(pictures, settings.target_recall("image", len(live)))
     texts = text_queries[: settings.tuning_queries]
     if len(texts):
-        text = tuner.tune(texts, settings.target_recall("text"))
+        text = tuner.tune(texts, settings.target_recall("text", len(live)))
     else:
         probes = min(4 * image.probes, codes.cells)
         rerank = max(2 * image.rerank, 400)
