@@ -15,6 +15,7 @@ from lookalike.cli import (
     checking,
     copying,
     crawling,
+    evaluating,
     indexing,
     models,
     moving,
@@ -68,7 +69,7 @@ app.command("serve")(serving.serve)
 app.command("worker")(working.worker)
 app.command("export")(moving.export)
 app.command("import")(moving.import_)
-app.command("eval")(serving.evaluate)
+app.command("eval")(evaluating.evaluate)
 app.add_typer(models.app, name="models")
 
 

@@ -1,16 +1,14 @@
-"""`serve` and `eval`."""
+"""`serve`."""
 
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from lookalike.cli import options as opt
 from lookalike.cli.opening import open_engine
-from lookalike.cli.output import print_json
 
 
 def serve(
@@ -43,36 +41,3 @@ def serve(
         threading.Thread(target=engine.warm, name="warm", daemon=True).start()
         typer.echo(f"{engine.location}: {len(engine)} images, at http://{host}:{port}", err=True)
         serve_app(app, bounds)
-
-
-def evaluate(
-    dataset: Annotated[
-        Path, typer.Argument(help="A folder with images/ and labels.jsonl.", show_default=False)
-    ],
-    split: Annotated[
-        str | None, typer.Option(help="Only the images of this split.", show_default=False)
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="At most so many images.", show_default=False)
-    ] = None,
-    encoder: Annotated[
-        str | None, typer.Option(help="Bundle to measure: a name or a folder.", show_default=False)
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the report here.", show_default=False)
-    ] = None,
-    is_json: opt.Json = False,
-) -> None:
-    """Measure retrieval on a labelled dataset: an index of its own is made and searched."""
-    from lookalike.evaluation.reports import render_text, write_report
-    from lookalike.wiring.evaluation import measure
-
-    report = measure(dataset, split=split, limit=limit, encoder=encoder)
-    if out is not None:
-        write_report(report, out)
-    if is_json:
-        print_json(report.to_json())
-        return
-    for name, table in report.tables.items():
-        typer.echo(f"\n{name}")
-        typer.echo(render_text(table))

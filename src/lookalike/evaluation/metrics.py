@@ -2,8 +2,8 @@
 
 Sources: Manning, Raghavan and Schütze, "Introduction to Information Retrieval" (2008), chapter 8;
 Järvelin and Kekäläinen, "Cumulated gain-based evaluation of IR techniques" (TOIS 2002), for nDCG,
-with gains equal to grades as trec_eval has it; Aumüller, Bernhardsson and Faithfull,
-"ANN-Benchmarks" (2020), for recall that honours ties.
+and Burges et al., "Learning to rank using gradient descent" (ICML 2005), for its exponential gains;
+Aumüller, Bernhardsson and Faithfull, "ANN-Benchmarks" (2020), for recall that honours ties.
 """
 
 from __future__ import annotations
@@ -85,7 +85,12 @@ def average_precision(grades: Grades, judged: Grades, k: int | None) -> float:
 
 
 def ndcg(grades: Grades, judged: Grades, k: int | None) -> float:
-    """Return DCG / ideal DCG, where DCG = Σᵢ gradeᵢ / log₂(i + 1)."""
+    """Return DCG / ideal DCG, where DCG = Σᵢ (2^gradeᵢ − 1) / log₂(i + 1) (Burges et al. 2005)."""
+    return ndcg_linear(_gains(grades), _gains(judged), k)
+
+
+def ndcg_linear(grades: Grades, judged: Grades, k: int | None) -> float:
+    """Return DCG / ideal DCG, where DCG = Σᵢ gradeᵢ / log₂(i + 1), as trec_eval has it."""
     ideal = _dcg(sorted(judged, reverse=True)[:k])
     # A sum in another order may end a last digit above the ideal.
     return min(_dcg(grades[:k]) / ideal, 1.0) if ideal else 0.0
@@ -100,6 +105,7 @@ _MEASURES: Final[Mapping[str, Callable[[Grades, Grades, int | None], float]]] = 
     "map": average_precision,
     "ap": average_precision,
     "ndcg": ndcg,
+    "ndcg_linear": ndcg_linear,
 }
 
 
@@ -186,6 +192,10 @@ def _rank(scores: Mapping[str, float]) -> list[str]:
 
 def _relevant(grades: Grades) -> int:
     return sum(grade > 0 for grade in grades)
+
+
+def _gains(grades: Grades) -> Grades:
+    return [2**grade - 1 for grade in grades]
 
 
 def _dcg(grades: Grades) -> float:

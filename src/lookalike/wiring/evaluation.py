@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import subprocess
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -15,7 +16,9 @@ from lookalike.domain.images import COLOR_NAMES, Source
 from lookalike.domain.queries import Query, TextPart
 from lookalike.evaluation.datasets import Dataset, load_dataset
 from lookalike.evaluation.metrics import evaluate_run
+from lookalike.evaluation.outcomes import Measured, Measuring
 from lookalike.evaluation.reports import Report, Table, describe_machine
+from lookalike.evaluation.scoring import Task, cut_run, evaluate, summary_table
 from lookalike.ports.source import SourceItem
 from lookalike.settings.features import NO_FEATURES
 from lookalike.wiring.embedded import OpenOptions, open_index
@@ -25,12 +28,46 @@ if TYPE_CHECKING:
 
     from lookalike.engine.engine import Engine
     from lookalike.engine.reports import OnProgress
+    from lookalike.evaluation.metrics import Qrels, Run
+    from lookalike.evaluation.scoring import Evaluation
 
 K: Final = 10
 RECALLS: Final = ("recall@1", "recall@5", "recall@10")
 CLASS_METRICS: Final = ("precision@10", "recall@10", "ap")
 PAGE: Final = 1000
 FILTERED_K: Final = 20
+TEXT_TO_IMAGE: Final = "text→image"
+CLASS_WORDS: Final = "class words"
+
+
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """An index of a dataset, the ids of its files, and the first file of each id."""
+
+    engine: Engine
+    dataset: Dataset
+    ids: Mapping[str, str]
+    files: Mapping[str, str]
+    measuring: Measuring
+
+    @property
+    def has_words(self) -> bool:
+        """Tell whether words can be searched for."""
+        return self.engine.encoder is not None and self.engine.encoder.has_text
+
+    def judged(self, qrels: Qrels) -> dict[str, dict[str, int]]:
+        """Return judgements of the files that are indexed; of the same bytes the first file."""
+        kept = {
+            query: {self.files[self.ids[file]]: grade for file, grade in judged.items()
+                    if file in self.ids}
+            for query, judged in qrels.items()
+        }  # fmt: skip
+        return {query: judged for query, judged in kept.items() if judged}
+
+    def answers(self, words: str, depth: int) -> dict[str, float]:
+        """Return the files that a search by words finds, with their scores."""
+        found = _search(self.engine, words, depth)
+        return {self.files[image]: score for image, score in found.items()}
 
 
 def measure(
@@ -39,35 +76,40 @@ def measure(
     split: str | None = None,
     limit: int | None = None,
     encoder: str | None = None,
+    measuring: Measuring | None = None,
     on_progress: OnProgress | None = None,
-) -> Report:
+) -> Measured:
     """Index a dataset's pictures without any words, search them, and score the answers.
 
     The encoder alone answers: nothing is looked for in the pictures.
     """
+    measuring = measuring or Measuring()
+    depth = measuring.asked_depth
     dataset = load_dataset(folder, split=split, limit=limit)
     with tempfile.TemporaryDirectory(prefix="lookalike-eval-") as scratch:
         options = OpenOptions(encoder=encoder, is_creating=True, features=NO_FEATURES)
         with open_index(Path(scratch) / "index", options) as engine:
             ingest = engine.index([UnnamedPictures(dataset)], on_progress=on_progress)
             ids = ids_by_file(engine, dataset)
+            files = {image: file for file, image in reversed(ids.items())}
+            asking = _Asking(engine, dataset, ids, files, measuring)
             metrics: dict[str, float] = {}
-            tables: dict[str, Table] = {}
-            _measure_captions(engine, dataset, ids, metrics)
-            _measure_classes(engine, dataset, ids, metrics)
-            tables["filters"] = _measure_filters(engine, metrics)
+            asked = [_measure_captions(asking, metrics), _measure_classes(asking, metrics)]
+            filters = _measure_filters(engine, metrics)
             bundle = engine.encoder.bundle if engine.encoder else None
-    if metrics:
-        rows = list(metrics.items())
-        tables = {"retrieval": Table(("measure", "value"), rows), **tables}
-    return Report(
+    name = measuring.name or (bundle.name if bundle else dataset.name)
+    pairs = [pair for pair in asked if pair is not None]
+    evaluations = [_evaluated(task, run, name, measuring) for task, run in pairs]
+    summaries = {one.task.name: summary_table(one) for one in evaluations}
+    retrieval = Table(("measure", "value"), list(metrics.items()))
+    report = Report(
         name=dataset.name,
         date=dt.datetime.now(dt.UTC).date().isoformat(),
         commit=commit_of(),
-        seed=0,
+        seed=measuring.seed,
         machine=describe_machine(),
         metrics=metrics,
-        tables=tables,
+        tables={"retrieval": retrieval, **summaries, "filters": filters},
         settings={
             "split": split,
             "images": ingest.added,
@@ -75,8 +117,22 @@ def measure(
             "captions": len(dataset.captions),
             "encoder": bundle.name if bundle else None,
             "encoder_fingerprint": bundle.fingerprint if bundle else None,
+            "configuration": name,
+            "depth": depth,
         },
     )
+    return Measured(
+        report,
+        tuple(evaluations),
+        run={query: answers for _, run in pairs for query, answers in run.items()},
+        aliases={file: files[image] for file, image in ids.items()},
+        notes=tuple(f"{n} pictures were refused: {why}" for why, n in ingest.failed.items()),
+        depth=depth,
+    )
+
+
+def _evaluated(task: Task, run: Run, name: str, measuring: Measuring) -> Evaluation:
+    return evaluate(task, run, measuring.metrics, configuration=name, seed=measuring.seed)
 
 
 class UnnamedPictures:
@@ -117,28 +173,26 @@ def ids_by_file(engine: Engine, dataset: Dataset) -> dict[str, str]:
     }
 
 
-def _measure_captions(
-    engine: Engine, dataset: Dataset, ids: Mapping[str, str], metrics: dict[str, float]
-) -> None:
+def _measure_captions(asking: _Asking, metrics: dict[str, float]) -> tuple[Task, Run] | None:
+    dataset, engine = asking.dataset, asking.engine
     captions = dataset.captions
-    if not captions or engine.encoder is None or not engine.encoder.has_text:
-        return
-    qrels = {
-        name: {ids[file]: 1 for file in files} for name, files in dataset.caption_qrels().items()
-    }
-    run = {name: _search(engine, captions[name], K) for name in qrels}
-    _note(metrics, "text→image", evaluate_run(qrels, run, RECALLS))
+    qrels = asking.judged(dataset.caption_qrels())
+    if not qrels or engine.encoder is None or not asking.has_words:
+        return None
+    depth = asking.measuring.asked_depth
+    run = {name: asking.answers(captions[name], depth) for name in qrels}
+    _note(metrics, TEXT_TO_IMAGE, evaluate_run(qrels, run, RECALLS))
     vectors = engine.encoder.encode_texts(list(captions.values()))
     names = list(captions)
-    run_back = {
-        image: _best_captions(engine, ids[image], vectors, names) for image in dataset.image_qrels()
-    }
+    back = {image: judged for image, judged in dataset.image_qrels().items() if image in asking.ids}
+    run_back = {image: _best_captions(engine, asking.ids[image], vectors, names) for image in back}
     scored = evaluate_run(
-        dataset.image_qrels(), run_back, [metric.replace("recall", "success") for metric in RECALLS]
+        back, run_back, [metric.replace("recall", "success") for metric in RECALLS]
     )
     _note(
         metrics, "image→text", {name.replace("success", "recall"): v for name, v in scored.items()}
     )
+    return Task(TEXT_TO_IMAGE, qrels, captions, is_complete=True), run
 
 
 def _best_captions(
@@ -150,20 +204,17 @@ def _best_captions(
     return {names[at]: float(scores[at]) for at in best}
 
 
-def _measure_classes(
-    engine: Engine, dataset: Dataset, ids: Mapping[str, str], metrics: dict[str, float]
-) -> None:
-    qrels = {
-        label: {ids[file]: 1 for file in files if file in ids}
-        for label, files in dataset.class_qrels().items()
-    }
-    if not qrels or engine.encoder is None or not engine.encoder.has_text:
-        return
-    depth = min(PAGE, max(K, len(dataset.images)))
-    run = {label: _search(engine, label, depth) for label in qrels}
-    _note(metrics, "class words", evaluate_run(qrels, run, CLASS_METRICS))
+def _measure_classes(asking: _Asking, metrics: dict[str, float]) -> tuple[Task, Run] | None:
+    qrels = asking.judged(asking.dataset.class_qrels())
+    if not qrels or not asking.has_words:
+        return None
+    depth = min(PAGE, max(K, len(asking.dataset.images), asking.measuring.asked_depth))
+    run = {label: asking.answers(label, depth) for label in qrels}
+    _note(metrics, CLASS_WORDS, evaluate_run(qrels, run, CLASS_METRICS))
     hits = [next(iter(run[label]), "") in files for label, files in qrels.items()]
     metrics["class words precision@1"] = float(np.mean(hits))
+    cut = cut_run(run, asking.measuring.asked_depth)
+    return Task(CLASS_WORDS, qrels, {label: label for label in qrels}, is_complete=True), cut
 
 
 def _search(engine: Engine, words: str, k: int) -> dict[str, float]:

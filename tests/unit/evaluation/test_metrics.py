@@ -17,14 +17,16 @@ from lookalike.evaluation.metrics import (
     score_queries,
 )
 
-NAMES = ("recall", "precision", "success", "mrr", "map", "ndcg")
+NAMES = ("recall", "precision", "success", "mrr", "map", "ndcg", "ndcg_linear")
 IR = {
     "recall": ir_measures.R,
     "precision": ir_measures.P,
     "success": ir_measures.Success,
     "mrr": ir_measures.RR,
     "map": ir_measures.AP,
-    "ndcg": ir_measures.nDCG,
+    # trec_eval takes grades for gains unless it is told other ones.
+    "ndcg": ir_measures.nDCG(gains={1: 1, 2: 3, 3: 7}),
+    "ndcg_linear": ir_measures.nDCG,
 }
 DOCUMENTS = [f"d{i}" for i in range(12)]
 
@@ -71,16 +73,19 @@ def test_recall_and_success_rise_with_k(case, k):
 def test_a_ranking_worked_out_by_hand():
     qrels = {"q": {"a": 2, "b": 1, "c": 1, "z": 0}}
     run = {"q": {"x": 0.9, "a": 0.8, "z": 0.7, "b": 0.6}}
-    scores = evaluate_run(qrels, run, ["recall@3", "precision@4", "mrr", "map", "ndcg@4"])
-    dcg = 2 / math.log2(3) + 1 / math.log2(5)
-    ideal = 2 + 1 / math.log2(3) + 1 / math.log2(4)
+    scores = evaluate_run(
+        qrels, run, ["recall@3", "precision@4", "mrr", "map", "ndcg@4", "ndcg_linear@4"]
+    )
+    rest = 1 / math.log2(3) + 1 / math.log2(4)  # of the ideal order, behind its best document
+    last = 1 / math.log2(5)
     assert scores == pytest.approx(
         {
             "recall@3": 1 / 3,
             "precision@4": 0.5,
             "mrr": 0.5,
             "map": (1 / 2 + 2 / 4) / 3,
-            "ndcg@4": dcg / ideal,
+            "ndcg@4": (3 / math.log2(3) + last) / (3 + rest),
+            "ndcg_linear@4": (2 / math.log2(3) + last) / (2 + rest),
         }
     )
 
