@@ -74,7 +74,6 @@ def ours(data: Data) -> Iterator[Engine]:
     ]
     own = code_bytes if stats.sealed_rows else 2.0 * data.dim
     yield Engine(name, own, facts["cpu_s"], tuple(points))
-    index.close()
 
 
 def ours_swept(data: Data) -> Iterator[Engine]:
