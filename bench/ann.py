@@ -65,7 +65,7 @@ class Line:
         )  # fmt: skip
 
 
-def measure(data: Data, engine: ann_engines.Engine, *, repeats: int = 1) -> list[Line]:
+def measure(data: Data, engine: ann_engines.Engine) -> list[Line]:
     """Measure every point of an engine, but none that only makes what is enough dearer."""
     lines, enough = [], set()
     is_swept = len(engine.points) > 2
@@ -77,7 +77,7 @@ def measure(data: Data, engine: ann_engines.Engine, *, repeats: int = 1) -> list
             ):
                 continue
             queries = data.queries[kind][: SWEPT_QUERIES if is_swept else None]
-            found, taken = timed(point.search, queries, repeats)
+            found, taken = timed(point.search, queries, 1)
             recall = data.recall(kind, data.truth(kind), found)
             lines.append(Line(engine, point, kind, recall, taken))
             print(*(_short(cell) for cell in lines[-1].cells()), sep="  ", flush=True)
@@ -99,7 +99,7 @@ def search(data: Data, options: argparse.Namespace) -> None:
         try:
             for engine in ann_engines.ENGINES[name](data):
                 is_ours = engine.name in DEFAULTS
-                measured = measure(data, engine, repeats=3 if is_ours else 1)
+                measured = measure(data, engine)
                 lines += measured
                 if not engine.name.endswith("swept"):
                     summary += measured if is_ours else chosen(data, engine, measured, summary)
@@ -134,7 +134,7 @@ def chosen(
         good.sort(key=lambda line: line.timed.cpu_ms)
         again = None
         for line in good or sorted(mine, key=lambda line: -line.recall)[:1]:
-            found, taken = timed(line.point.search, data.queries[kind], 3)
+            found, taken = timed(line.point.search, data.queries[kind], 1)
             recall = data.recall(kind, data.truth(kind), found)
             if again is None or recall > again.recall:
                 again = Line(engine, line.point, kind, recall, taken)
