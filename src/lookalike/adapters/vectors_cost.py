@@ -146,7 +146,8 @@ def measure_costs(codes: CodeIndex, part: SegmentRows, queries: FloatMatrix) -> 
     `queries` are `(n, dim)`, asked one at a time as a search does.
     """
     some = queries[:_COST_QUERIES]
-    few, many = max(1, codes.cells // 64), min(max(2, codes.cells // 8), 300)
+    many = min(max(2, codes.cells // 8), 300)
+    few = max(1, many // 8)
     narrow, wide = (
         search_us(codes, some, Probing(probes, _EVERY_CELL_SPREAD, probes))
         for probes in (few, max(many, few + 1))

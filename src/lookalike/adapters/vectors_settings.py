@@ -16,7 +16,7 @@ class VectorSettings:
     0.07 µs a row of 896 dimensions unfiltered, 0.25 µs filtered. A tail longer than
     `seal_rows` and `seal_share` of the sealed rows is sealed into a segment. `import_rows`
     is how many rows NumPy scans (0.5 µs each) before importing Faiss (0.1 to 0.3 s) pays.
-    Segments of `many_rows` or more aim `eased_recall` lower, at about a quarter of the time.
+    Segments of `many_rows` or more aim `eased_recall` lower, at about half the time.
     A filtered query scans `filter_codes` codes at least, since the rows let through may lie
     far from the query's cells.
     """
