@@ -133,6 +133,16 @@ TABLES: Final[Mapping[str, Table]] = {
         "(day, shard), at, query_id, row",
         _BY_HOUR,
     ),
+    "click_days": Table({"query_id": "text", "day": "int", "at": "double"}, "query_id"),
+    "click_answers": Table(
+        {"day": "int", "shard": "int", "query_id": "text", "at": "double", "data": "blob"},
+        "(day, shard), query_id",
+    ),
+    "click_choices": Table(
+        {"day": "int", "shard": "int", "query_id": "text", "position": "int", "image": "text",
+         "at": "double"},
+        "(day, shard), query_id, position",
+    ),
 }  # fmt: skip
 """Partitions stay small: an image, 4 hex digits of ids, a 16th of a site's day, ten minutes of log.
 

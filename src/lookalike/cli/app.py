@@ -17,6 +17,7 @@ from lookalike.cli import (
     crawling,
     evaluating,
     indexing,
+    learning,
     models,
     moving,
     searching,
@@ -70,6 +71,8 @@ app.command("worker")(working.worker)
 app.command("export")(moving.export)
 app.command("import")(moving.import_)
 app.command("eval")(evaluating.evaluate)
+app.command("learn")(learning.learn)
+app.command("clicks")(learning.clicks)
 app.add_typer(models.app, name="models")
 
 

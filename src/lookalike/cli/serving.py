@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lookalike.cli import options as opt
-from lookalike.cli.opening import open_engine
+from lookalike.cli.opening import config_file, index_folder, open_engine
 
 
 def serve(
@@ -32,12 +32,20 @@ def serve(
     from lookalike.server.run import serve as serve_app
     from lookalike.settings import load_settings
     from lookalike.wiring.embedded import OpenOptions, make_fetcher
+    from lookalike.wiring.learning import recording
+    from lookalike.wiring.learning_open import open_learning
 
     settings = load_settings()
     bounds = ServerSettings(host=host, port=port, api_keys=settings.api_keys)
     options = OpenOptions(encoder=encoder, is_creating=True, is_serving=True)
-    with open_engine(index, config, options, settings) as engine:
-        app = create_app(engine, fetcher=make_fetcher(settings), settings=bounds)
+    with (
+        open_engine(index, config, options, settings) as engine,
+        open_learning(index_folder(index), config_file(index, config)) as learning,
+        recording(learning) as clicks,
+    ):
+        fetcher = make_fetcher(settings)
+        app = create_app(engine, fetcher=fetcher, settings=bounds, clicks=clicks)
         threading.Thread(target=engine.warm, name="warm", daemon=True).start()
-        typer.echo(f"{engine.location}: {len(engine)} images, at http://{host}:{port}", err=True)
+        at = f"at http://{host}:{port}" + (", clicks are logged" if clicks else "")
+        typer.echo(f"{engine.location}: {len(engine)} images, {at}", err=True)
         serve_app(app, bounds)

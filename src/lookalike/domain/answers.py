@@ -59,6 +59,8 @@ def result_json(result: SearchResult) -> dict[str, Any]:
         answer["explanation"] = dict(result.explanation)
     if result.query_id:
         answer["query_id"] = result.query_id
+    if result.is_logged:
+        answer["is_logged"] = True
     return answer
 
 
@@ -66,7 +68,7 @@ def hit_json(hit: Hit) -> dict[str, Any]:
     """Return one hit; `path` or `url` says where its picture is."""
     record = hit.record
     place = record.location
-    return {
+    answer = {
         "id": record.id,
         ("url" if is_url(place) else "path"): printable(place),
         "score": round(hit.score, 6),
@@ -82,6 +84,9 @@ def hit_json(hit: Hit) -> dict[str, Any]:
         "licence": licence_of(record),
         "copies": hit.copies,
     }
+    if hit.shares:
+        answer["shares"] = {name: round(value, 6) for name, value in hit.shares.items()}
+    return answer
 
 
 def object_json(found: DetectedObject) -> dict[str, Any]:

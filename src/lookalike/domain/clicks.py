@@ -23,6 +23,7 @@ MOST_CLICKS: Final = 50
 """Clicks on one answer that are kept."""
 
 MOST_TEXT: Final = 500
+_MOST_PLACES: Final = 1_000_000
 DAY_S: Final = 86_400.0
 QUERY_ID: Final = re.compile(r"[0-9a-f]{32}")
 
@@ -43,7 +44,9 @@ class Shown:
     `images` stand in the order shown, the first at position 1. `propensities` are `(n,)`: how
     likely each position is looked at, as far as was known then. `values` are `(n, f)` float32 of
     the features named by `features`, NaN where a path did not see the image. `text` is empty
-    where only its hash is kept; `text_hash` tells equal queries from others.
+    where only its hash is kept; `text_hash` tells equal queries from others. `places` are `(n, 2)`
+    where each image stands (from 1) in the usual and in the mixed order, of which the latter is
+    shown for `mixed_share` of the answers.
     """
 
     query_id: str
@@ -56,6 +59,8 @@ class Shown:
     text: str = ""
     ranker: str = "rrf"
     swap: Swap | None = None
+    places: NDArray[np.int64] | None = field(default=None, repr=False, compare=False)
+    mixed_share: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +145,8 @@ def session_json(session: Session) -> dict[str, Any]:
         "text_hash": shown.text_hash,
         "ranker": shown.ranker,
         "swap": [shown.swap.low, shown.swap.high, shown.swap.is_swapped] if shown.swap else None,
+        "places": shown.places.tolist() if shown.places is not None else None,
+        "mixed_share": shown.mixed_share,
         "images": list(shown.images),
         "propensities": _listed(shown.propensities),
         "features": {name: _listed(shown.values[:, at]) for at, name in enumerate(shown.features)},
@@ -179,6 +186,8 @@ def _session(values: Mapping[str, Any]) -> Session:
         values=table,
         propensities=_array(values["propensities"], len(images)),
         swap=Swap(int(swap[0]), int(swap[1]), bool(swap[2])) if swap else None,
+        places=np.asarray(values["places"], np.int64) if values["places"] is not None else None,
+        mixed_share=float(values["mixed_share"]),
     )
     check_answer(shown)
     clicks = [
@@ -206,9 +215,16 @@ def check_answer(shown: Shown) -> None:
         and shown.propensities.shape == (count,)
         and bool(np.all((shown.propensities > 0) & (shown.propensities <= 1)))
         and (swap is None or 1 <= swap.low < swap.high <= count)
+        and 0 <= shown.mixed_share <= 1
+        and (shown.places is not None or shown.mixed_share == 0)
+        and (shown.places is None or _are_places(shown.places, count))
     )
     if not is_fine:
         raise ClickError(f"the answer {shown.query_id[:40]!r} cannot have been shown")
+
+
+def _are_places(places: NDArray[np.int64], count: int) -> bool:
+    return places.shape == (count, 2) and bool(np.all((places >= 1) & (places <= _MOST_PLACES)))
 
 
 def _array(values: Sequence[float | None], count: int) -> NDArray[np.float32]:

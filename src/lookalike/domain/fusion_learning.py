@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from lookalike.domain.clicks import Session
+    from lookalike.domain.clicks import Session, Shown
     from lookalike.domain.fusion import FusionModel
 
 L2_WEIGHTS: Final = (0.001, 0.01, 0.1, 1.0)
@@ -252,8 +252,23 @@ def lesson_of(
     else:
         positions = np.arange(1, count + 1)
         looked = propensities.at(positions) if propensities is not None else shown.propensities
-        weights = np.minimum(1.0 / looked, options.clip).astype(np.float64)
+        weights = np.minimum(1.0 / _chances(shown, looked.astype(np.float64)), options.clip)
     return Lesson(values, session.is_clicked, weights)
+
+
+def _chances(shown: Shown, looked: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how likely each image was looked at, over the orders it might have been shown in.
+
+    An image that only the mixed order shows stands for all the answers that did not show it
+    (Oosterhuis and de Rijke, "Policy-aware unbiased learning to rank for top-k rankings", SIGIR
+    2020).
+    """
+    if shown.places is None or not shown.mixed_share:
+        return looked
+    count = len(looked)
+    each = np.where(shown.places <= count, looked[np.minimum(shown.places, count) - 1], 0.0)
+    chances = each @ np.array([1 - shown.mixed_share, shown.mixed_share])
+    return np.where(chances > 0, chances, looked)  # one that a swap alone brought in
 
 
 def _estimate_json(one: Estimate) -> dict[str, float]:

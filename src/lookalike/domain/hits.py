@@ -54,11 +54,21 @@ class MatchedObject:
 
 
 @dataclass(frozen=True, slots=True)
+class Traced:
+    """What a fusion model weighs of a hit, and its places (from 1) in the usual and mixed order."""
+
+    values: Mapping[str, float]
+    usual: int
+    mixed: int
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
     """One image found; `parts` are its features, `relevance` lies in [0, 1].
 
     `objects` are those that made it a hit. `copies` counts the other places where it was seen and
-    the copies that hang under it.
+    the copies that hang under it. `shares` are what each feature adds to the score; those and
+    `traced` are there where they were asked for and the ranking was made anew.
     """
 
     record: ImageRecord
@@ -68,6 +78,8 @@ class Hit:
     why: tuple[str, ...] = ()
     copies: int = 0
     objects: tuple[MatchedObject, ...] = ()
+    shares: Mapping[str, float] = field(default_factory=dict[str, float])
+    traced: Traced | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +89,8 @@ class SearchResult:
     `total` counts the candidates that were ranked, not every image that could match.
     `reading` shows what plain words were read as (`dog ≥ 2`); the first `reading_met` hits meet it.
     `degraded` names each path that failed or was late, with its reason. `timings_ms` maps
-    a stage to its milliseconds. `next` is the cursor of the next page, or None.
+    a stage to its milliseconds. `next` is the cursor of the next page, or None. Clicks on an answer
+    that `is_logged` are taken under its `query_id`.
     """
 
     query: str
@@ -88,5 +101,6 @@ class SearchResult:
     next: str | None = None
     explanation: Mapping[str, object] = field(default_factory=dict[str, object])
     query_id: str = ""
+    is_logged: bool = False
     reading: tuple[str, ...] = ()
     reading_met: int = 0

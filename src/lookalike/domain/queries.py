@@ -56,7 +56,9 @@ class Query:
 
     `reading` shows the conditions that plain words were read as (`dog ≥ 2`, `no person`), for the
     answer to say so; they stand in `filter`. `is_collapsed` shows one of each group of copies.
-    `is_of_objects` finds by the objects in pictures alone, the nearest first.
+    `is_of_objects` finds by the objects in pictures alone, the nearest first. `is_traced` keeps
+    with each hit what a fusion model weighs of it. `is_mixed` lets the nearest by vectors take
+    turns with the usual order.
     """
 
     source: str = ""
@@ -71,6 +73,8 @@ class Query:
     reading: tuple[str, ...] = field(default=(), compare=False)
     is_collapsed: bool = True
     is_of_objects: bool = False
+    is_traced: bool = False
+    is_mixed: bool = False
 
     @property
     def is_empty(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from lookalike.engine.cursor import (
     encode_cursor,
     fingerprint,
 )
+from lookalike.engine.learning_trace import mixed_if_asked, tell
 from lookalike.ranking.calibration import LEAST_SAMPLE, Background
 from lookalike.telemetry.stages import StageTimer
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lookalike.domain.arrays import BoolMask, Pixels, RowArray
-    from lookalike.domain.hits import Selection
+    from lookalike.domain.hits import Selection, Traced
     from lookalike.domain.images import ImageRecord
     from lookalike.domain.queries import Query
     from lookalike.engine.query_vectors import QueryEncoder, QueryVector
@@ -63,6 +64,8 @@ class _Page:
     total: int
     next: str | None
     regions: Mapping[int, int] = field(default_factory=dict[int, int])
+    shares: Mapping[str, NDArray[np.float32]] = field(default_factory=dict[str, Any])
+    traced: Sequence[Traced] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,10 +176,14 @@ class Searcher:
         if query.is_collapsed and len(order):
             with watch.stage("collapse"):
                 order = order[self._kept(gathered.rows[order], query.k, degraded)]
+        usual, order = order, mixed_if_asked(query, gathered.features, order)
         ranked = RankedCursor(gathered.rows[order], scores[order], 0, len(order))
         features = {name: values[order] for name, values in gathered.features.items()}
         page = self._cut(ranked, features, gathered.vector, query.k, owner)
-        return replace(page, regions=gathered.regions)
+        if query.is_of_objects:
+            return replace(page, regions=gathered.regions)
+        shares, traced = tell(query, self._ranker, gathered.features, usual, order)
+        return replace(page, regions=gathered.regions, shares=shares, traced=traced)
 
     def _kept(self, rows: RowArray, k: int, degraded: list[str]) -> BoolMask:
         """Tell which of ranked `(n,)` rows to keep: of each group of copies the first alone.
@@ -265,6 +272,8 @@ class Searcher:
                     why=why[at],
                     copies=copies_of(record) + extra.get(record.row, 0),
                     objects=_matched(query, page, at, record),
+                    shares={name: float(values[at]) for name, values in page.shares.items()},
+                    traced=page.traced[at] if page.traced else None,
                 )
             )
         return hits

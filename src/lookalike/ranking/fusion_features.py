@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from lookalike.ports.ranker import Features
 
 ALL_FEATURES: Final = tuple(FEATURES)
+BEHIND: Final = 10
+LEAST_SPREAD: Final = 1e-3
 NEEDED: Final = ("bm25", "cosine")
 """What a query's paths must have given for a learned order: else one path alone speaks."""
 
@@ -42,10 +44,12 @@ def derive_features(features: Features, names: Sequence[str] = ALL_FEATURES) -> 
         "rrf": lambda: ReciprocalRankFusion().score(features).astype(np.float64),
         "bm25_log": lambda: np.log1p(bm25),
         "bm25_share": lambda: bm25 / best if best else bm25,
+        "bm25_lead": lambda: bm25 / best * _lead(bm25) if best else bm25,
         "bm25_rank": lambda: _discount(np.where(matched, bm25, np.nan), missing=0.0),
         "matched": lambda: matched.astype(np.float64),
         "cosine": lambda: cosine,
         "cosine_gap": lambda: _gap(cosine),
+        "cosine_z": lambda: _standard(cosine),
         "cosine_rank": lambda: _discount(cosine, missing=np.nan),
         "region": lambda: region,
         "region_gap": lambda: _gap(region),
@@ -57,9 +61,37 @@ def derive_features(features: Features, names: Sequence[str] = ALL_FEATURES) -> 
     return values
 
 
+def mixed_order(usual: NDArray[np.int64], cosines: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return `(m,)` candidates of the usual order, the nearest by cosine taking turns with them.
+
+    So images that no word matches are seen, which the usual order may show far down alone.
+    """
+    by_cosine = usual[np.argsort(-np.nan_to_num(cosines[usual], nan=-2.0), kind="stable")]
+    both = np.column_stack([by_cosine, usual]).reshape(-1)
+    _, first = np.unique(both, return_index=True)
+    return both[np.sort(first)]
+
+
 def _column(features: Features, name: str, count: int) -> NDArray[np.float64]:
     values = features.get(name)
     return np.full(count, np.nan) if values is None else values.astype(np.float64)
+
+
+def _lead(values: NDArray[np.float64]) -> float:
+    """Return how far the best of `(n,)` values stands above those behind it, in [0, 1]."""
+    behind = min(BEHIND, len(values) - 1)
+    if behind < 1:
+        return 1.0
+    first = -np.sort(-np.partition(values, -behind - 1)[-behind - 1 :])
+    return float(1.0 - first[1:].mean() / first[0])
+
+
+def _standard(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    is_known = np.isfinite(values)
+    if not is_known.any():
+        return values
+    spread = max(float(values[is_known].std()), LEAST_SPREAD)
+    return (values - values[is_known].mean()) / spread
 
 
 def _gap(values: NDArray[np.float64]) -> NDArray[np.float64]:

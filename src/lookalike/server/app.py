@@ -8,7 +8,13 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.middleware.cors import CORSMiddleware
 
-from lookalike.server import routes_copies, routes_images, routes_search, routes_service
+from lookalike.server import (
+    routes_clicks,
+    routes_copies,
+    routes_images,
+    routes_search,
+    routes_service,
+)
 from lookalike.server.access_log import AccessLog
 from lookalike.server.context import Context
 from lookalike.server.errors import install_error_handlers
@@ -20,6 +26,7 @@ from lookalike.server.page import install_page
 from lookalike.server.security import Guard
 
 if TYPE_CHECKING:
+    from lookalike.engine.click_recorder import ClickRecorder
     from lookalike.engine.engine import Engine
     from lookalike.ports.source import Fetcher
 
@@ -30,8 +37,11 @@ def create_app(
     fetcher: Fetcher,
     settings: ServerSettings | None = None,
     metrics: Metrics | None = None,
+    clicks: ClickRecorder | None = None,
 ) -> FastAPI:
     """Return the app over an engine, which its owner closes when the app has stopped.
+
+    `clicks` records answers and clicks, where that is wanted; its owner closes it too.
 
     Raises `UsageError` for settings that would expose an index without a key.
     """
@@ -47,8 +57,8 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.context = Context(engine, fetcher, settings, metrics)
-    for routes in (routes_search, routes_images, routes_copies, routes_service):
+    app.state.context = Context(engine, fetcher, settings, metrics, clicks)
+    for routes in (routes_search, routes_images, routes_copies, routes_clicks, routes_service):
         app.include_router(routes.router)
     install_page(app)
     install_error_handlers(app)

@@ -15,6 +15,7 @@ from lookalike.server.options import ServerSettings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from lookalike.engine.click_recorder import ClickRecorder
     from lookalike.engine.engine import Engine
     from lookalike.ports.source import Fetcher
 
@@ -30,6 +31,7 @@ class Context:
     fetcher: Fetcher
     settings: ServerSettings
     metrics: Metrics
+    clicks: ClickRecorder | None = None
     _limiter: anyio.CapacityLimiter | None = field(default=None, repr=False)
 
     async def call(

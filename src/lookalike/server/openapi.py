@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from lookalike.server.queries import FILTER_NAMES
 from lookalike.server.schemas import (
+    ClickRequest,
     ErrorEnvelope,
     IdsRequest,
     ImageFields,
@@ -99,6 +100,7 @@ def _form(properties: dict[str, Any]) -> dict[str, Any]:
 
 JSON_SEARCH: Final = _body({"application/json": {"schema": _inlined(SearchRequest)}})
 JSON_IDS: Final = _body({"application/json": {"schema": _inlined(IdsRequest)}})
+JSON_CLICK: Final = _body({"application/json": {"schema": _inlined(ClickRequest)}})
 JSON_URL: Final = _body(_URL)
 FORM_OR_URL: Final = _body({**_form({}), **_URL})
 ADD: Final = _body(

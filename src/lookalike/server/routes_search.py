@@ -137,8 +137,14 @@ async def suggest(
 async def answer(context: Context, query: Query, show: Show) -> Response:
     """Search in a thread, count it, and give the one JSON form."""
     most = context.settings.max_k
+    recorder = context.clicks if show == "all" else None
+    if recorder is not None:
+        query = recorder.traced(query)
     found = await context.call(answer_of, context.engine, query, show, most=most)
     if not found.result.query_id:
         found = replace(found, result=replace(found.result, query_id=uuid.uuid4().hex))
+    if recorder is not None:
+        shown = await context.call(recorder.show, query, found.result)
+        found = replace(found, result=shown)
     context.metrics.observe_search(found.result)
     return JSONResponse(found.to_json())

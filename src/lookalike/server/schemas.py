@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -128,6 +128,15 @@ class IdsRequest(Strict):
     )
 
 
+class ClickRequest(Strict):
+    """One hit that was chosen."""
+
+    query_id: str = Field(max_length=64, examples=["5f1c1a1f0b4e4b0f8d3c2b1a09f8e7d6"])
+    image_id: str = Field(max_length=64, examples=[_HIT["id"]])
+    position: int = Field(description="Where it stood in that answer, counted from 1.")
+    action: Literal["open", "download", "similar"] = "open"
+
+
 class ImageFields(Strict):
     """What is said of a picture that is added."""
 
@@ -195,6 +204,9 @@ class HitAnswer(BaseModel):
     objects: list[MatchedObjectAnswer] = Field(description="The objects that made it a hit.")
     licence: str
     copies: int = Field(description="Other places of the file, and copies that hang under it.")
+    shares: dict[str, float] | None = Field(
+        default=None, description="With `explain`: what each feature adds to the score."
+    )
     copy_of: CopyEvidence | None = Field(
         default=None, description="Why it is held for a copy of the asked picture."
     )
@@ -234,6 +246,9 @@ class SearchAnswer(BaseModel):
     )
     explanation: dict[str, Any] | None = None
     query_id: str
+    is_logged: bool | None = Field(
+        default=None, description="True where `POST /v1/clicks` takes clicks on these hits."
+    )
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -321,6 +336,12 @@ class SuggestAnswer(BaseModel):
     """Completions of what was typed."""
 
     suggestions: list[str]
+
+
+class ClickAnswer(BaseModel):
+    """Whether the click was kept; it is dropped where nothing is logged."""
+
+    is_logged: bool
 
 
 class StatusAnswer(BaseModel):

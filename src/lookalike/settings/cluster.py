@@ -21,7 +21,7 @@
 
 Every further line of a table is a setting of its back end. `[log]` may be left out: pictures are
 then indexed by whoever adds them. `[features]` says what is looked for in pictures
-(`settings.features`).
+(`settings.features`), `[clicks]` what is kept of users' clicks (`settings.clicks`).
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 from lookalike.domain.errors import UsageError, suggest_names
+from lookalike.settings.clicks import ClickSettings, read_clicks
 from lookalike.settings.features import Features, read_features
 
 PORTS: Final = ("catalog", "text", "vectors", "blobs", "log")
@@ -93,6 +94,7 @@ class ClusterConfig:
     encoder: str | None
     backends: Mapping[str, BackendConfig]
     features: Features = field(default_factory=Features)
+    clicks: ClickSettings = field(default_factory=ClickSettings)
 
 
 def load_cluster(
@@ -115,7 +117,7 @@ def load_cluster(
         raise UsageError(f"{where} cannot be read: {error}") from error
     except OSError as error:
         raise UsageError(f"{where} cannot be opened: {error.strerror}") from error
-    known = ("name", "encoder", "features", *PORTS)
+    known = ("name", "encoder", "features", "clicks", *PORTS)
     for key in values:
         if key not in known:
             raise UsageError(f"{where}: {key} is not known", hint=suggest_names(key, known))
@@ -134,7 +136,8 @@ def load_cluster(
         port: _backend(where, port, values[port], secrets) for port in PORTS if port in values
     }
     features = read_features(values.get("features", {}), str(where))
-    return ClusterConfig(where.absolute(), name, encoder, backends, features)
+    clicks = read_clicks(values.get("clicks", {}), str(where))
+    return ClusterConfig(where.absolute(), name, encoder, backends, features, clicks)
 
 
 def _backend(

@@ -13,11 +13,13 @@ if TYPE_CHECKING:
 
     from lookalike.adapters.blobs_options import BlobOptions
     from lookalike.adapters.catalog_cassandra import CassandraCatalog
+    from lookalike.adapters.clicks_values import ClickBounds
     from lookalike.adapters.text_elasticsearch_rebuild import ElasticsearchRebuild
     from lookalike.adapters.text_elasticsearch_server import SearchServer
     from lookalike.adapters.vectors_milvus_options import MilvusOptions
     from lookalike.adapters.vectors_pinecone_options import PineconeOptions
     from lookalike.ports.blobs import BlobStore
+    from lookalike.ports.clicks import ClickLog
     from lookalike.ports.filters import FilterIndex
     from lookalike.ports.hashes import HashStore
     from lookalike.ports.ingest_log import IngestLog
@@ -125,6 +127,18 @@ class Backends:
             return KafkaIngestLog(_read(KafkaOptions, config))
 
         return self._once("log", connect)
+
+    def clicks(self, bounds: ClickBounds) -> ClickLog:
+        """Return the click log, in the catalog's keyspace; it connects with its first call."""
+
+        def connect() -> ClickLog:
+            from lookalike.adapters.catalog_cassandra_options import CassandraOptions
+            from lookalike.adapters.clicks_cassandra import CassandraClickLog
+
+            options = _read(CassandraOptions, self._of("catalog"))
+            return CassandraClickLog(options, bounds, clock=time.time)
+
+        return self._once("clicks", connect)
 
     def provisioner(self, port: str, dim: int) -> Provisioner:
         """Return what makes and checks a back end for vectors of `dim` numbers.

@@ -16,6 +16,7 @@ from lookalike.domain.queries import Query, TextPart
 from lookalike.engine.originals import thumbnail_key
 from lookalike.settings import DEFAULT_BUNDLE
 from lookalike.wiring.embedded import is_index, open_index
+from lookalike.wiring.learning import check_learning, folder_versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,6 +47,7 @@ def run_checks(folder: Path) -> list[Finding]:
     try:
         with open_index(folder) as engine:
             findings += _check_index(engine)
+        findings.append(check_learning(folder_versions(folder)))
     except LookalikeError as error:
         findings.append(Finding("index", "error", error.message, error.hint))
     return findings

@@ -14,6 +14,8 @@ from lookalike.engine.cluster_writer import ClusterWriter
 from lookalike.engine.copies import make_placer
 from lookalike.engine.engine import Engine
 from lookalike.engine.hash_follower import current_hashes
+from lookalike.engine.learning_models import FusionVersions
+from lookalike.engine.learning_ranking import CurrentRanker
 from lookalike.engine.parts import EngineParts
 from lookalike.engine.stores import Stores
 from lookalike.engine.working import Worker
@@ -105,6 +107,7 @@ def assemble_cluster(
             ocr=make_ocr(config.features, threads=settings.threads),
             is_keeping_place=config.features.place,
             copies=config.features.copies,
+            ranker=CurrentRanker(FusionVersions(backends.blobs())),
             fetcher=make_fetcher(settings),
             bytes_used=lambda: stores.vectors.stats().bytes,
             limits=decode_limits(settings),

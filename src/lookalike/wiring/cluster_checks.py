@@ -15,6 +15,7 @@ from lookalike.domain.filters import parse_date
 from lookalike.domain.findings import Finding
 from lookalike.domain.queries import Query, TextPart
 from lookalike.engine.documents import document_of
+from lookalike.engine.learning_models import FusionVersions
 from lookalike.engine.originals import thumbnail_key
 from lookalike.engine.repair import repair
 from lookalike.engine.vector_blobs import vector_key
@@ -25,6 +26,7 @@ from lookalike.wiring.backends import BESIDE_VECTORS, Backends
 from lookalike.wiring.checks import PATIENCE_MS, check_bundles, check_installation
 from lookalike.wiring.cluster import assemble_cluster, read_cluster_manifest
 from lookalike.wiring.embedded import OpenOptions
+from lookalike.wiring.learning import check_learning
 
 if TYPE_CHECKING:
     import os
@@ -57,6 +59,7 @@ def check_cluster(path: str | os.PathLike[str]) -> list[Finding]:
         try:
             with assemble_cluster(backends, OpenOptions(), load_settings()) as engine:
                 findings += _check_index(engine, config)
+            findings.append(check_learning(FusionVersions(backends.blobs())))
         except LookalikeError as error:
             findings.append(Finding("index", "error", error.message, error.hint))
     return findings

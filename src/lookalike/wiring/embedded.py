@@ -33,10 +33,12 @@ from lookalike.domain.errors import (
     UsageError,
 )
 from lookalike.engine.engine import Engine
+from lookalike.engine.learning_ranking import CurrentRanker
 from lookalike.engine.parts import EngineParts
 from lookalike.engine.stores import Stores
 from lookalike.settings import DEFAULT_BUNDLE, Settings, load_settings
 from lookalike.settings.features import Features
+from lookalike.wiring.learning import folder_versions
 from lookalike.wiring.lookers import make_detector, make_ocr
 from lookalike.wiring.manifest import (
     FILE_NAME,
@@ -121,6 +123,7 @@ def assemble(
             is_keeping_place=manifest.features.place,
             hashes=KeptHashes(root / "hashes" / "phash.bin"),
             copies=manifest.features.copies,
+            ranker=CurrentRanker(folder_versions(root)),
             open_writer=opener.open_writer,
             encoder=encoder,
             fetcher=make_fetcher(settings),

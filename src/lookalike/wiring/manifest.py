@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from lookalike.domain.errors import IndexCorruptError, IndexFormatError, IndexMissingError
+from lookalike.settings.clicks import ClickSettings, read_clicks, render_clicks
 from lookalike.settings.features import Features, read_features, render_features
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Manifest:
 
     space: SpaceEntry
     features: Features = field(default_factory=Features)
+    clicks: ClickSettings = field(default_factory=ClickSettings)
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     format: int = FORMAT
 
@@ -85,7 +87,8 @@ def _manifest(values: dict[str, object], path: str) -> Manifest:
         fingerprint=str(space.get("fingerprint", "")),  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
     )
     features = read_features(values.get("features", {}), path)
-    return Manifest(entry, features, str(values.get("id", "")), version)
+    clicks = read_clicks(values.get("clicks", {}), path)
+    return Manifest(entry, features, clicks, str(values.get("id", "")), version)
 
 
 def is_left_over(path: Path) -> bool:
@@ -117,5 +120,7 @@ def render_manifest(manifest: Manifest) -> str:
         f"bundle = {json.dumps(space.bundle)}\n"
         f"fingerprint = {json.dumps(space.fingerprint)}\n\n"
         "# What is looked for in pictures; a change holds for those that are added from then on.\n"
-        f"{render_features(manifest.features)}"
+        f"{render_features(manifest.features)}\n"
+        "# What is kept of answers and clicks: nothing, unless is_logged (docs/fusion.md).\n"
+        f"{render_clicks(manifest.clicks)}"
     )

@@ -29,6 +29,8 @@ def test_features_are_told_over_all_candidates() -> None:
     third = 1 / np.log2(3)
     np.testing.assert_allclose(table["bm25_share"], [1, 0, 0.5, 0.5])
     np.testing.assert_allclose(table["bm25_rank"], [1, 0, third, third])
+    np.testing.assert_allclose(table["bm25_lead"], np.array([1, 0, 0.5, 0.5]) * (1 - 1 / 3))
+    np.testing.assert_allclose(np.nanmean(table["cosine_z"]), 0, atol=1e-6)
     np.testing.assert_allclose(table["matched"], [1, 0, 1, 1])
     np.testing.assert_allclose(table["cosine_gap"], [-0.3, 0, np.nan, -0.2], atol=1e-6)
     np.testing.assert_allclose(table["cosine_rank"], [0.5, 1, np.nan, third], atol=1e-6)

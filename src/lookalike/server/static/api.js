@@ -73,6 +73,16 @@ export const groupOf = (id, signal) => json(`/v1/images/${encodeURIComponent(id)
 export const decide = (kind, ids) => post(`/v1/copies/${kind}`, { ids });
 export const undoDecision = () => json("/v1/copies/undo", { method: "POST" });
 
+/** Tell which hit was chosen; it neither waits nor fails, and outlives the page. */
+export function tellClick(body) {
+  fetch("/v1/clicks", {
+    method: "POST",
+    headers: { "content-type": "application/json", ...keyHeaders() },
+    body: JSON.stringify(body),
+    keepalive: true,
+  }).catch(() => {});
+}
+
 export async function suggest(text, signal) {
   const query = new URLSearchParams({ q: text, limit: "7" });
   return (await json(`/v1/suggest?${query}`, { signal })).suggestions;

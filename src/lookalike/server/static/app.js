@@ -1,6 +1,7 @@
 // The page: one state in the address bar, one search at a time, everything drawn from both.
 
 import { newest, search, status } from "./api.js";
+import { noteAnswer } from "./clicks.js";
 import { byId, h, plural } from "./elements.js";
 import { offerLabels, showFilters, withoutFilters } from "./filters.js";
 import { focusHit, hitOf, markOpen, showHits, shownHits, startGrid } from "./grid.js";
@@ -108,6 +109,7 @@ function page(picture, cursor, signal) {
 
 function showAnswer(answer, isMore) {
   following = answer.next;
+  if (!isMore) noteAnswer(answer);
   met = (isMore ? met : 0) + (answer.reading_met || 0);
   const others = answer.reading ? { from: met, label: `Not known to hold ${answer.reading.join(", ")}` } : null;
   showHits(answer.hits, isMore, { others, tab: state.tab, isConditional: /(^|\s)has:/i.test(state.words) });

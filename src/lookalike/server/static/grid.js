@@ -1,6 +1,7 @@
 // The justified grid: rows of equal height that fill the width, known before pictures arrive.
 
 import { showIn, thumbnailOf } from "./api.js";
+import { noteChoice } from "./clicks.js";
 import { byId, h, plural } from "./elements.js";
 import { tellingObjects, tileBoxes } from "./seen.js";
 
@@ -75,6 +76,7 @@ function tile(hit, at, tab, isMeeting) {
   hit.copy_of && tab !== "copies" ? h("span", { class: "badge", "aria-hidden": "true" }, "Copy") : null,
   hit.copies ? h("span", { class: "badge more", "aria-hidden": "true", title: plural(hit.copies, "copy more", "copies more") }, `+${hit.copies}`) : null);
   link.addEventListener("click", (event) => {
+    noteChoice(hit.id);
     if (event.metaKey || event.ctrlKey || event.shiftKey || event.button) return;
     event.preventDefault();
     focusTile(at, false);
