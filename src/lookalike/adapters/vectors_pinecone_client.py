@@ -45,6 +45,7 @@ class PineconeLink:
         """Remember where to connect to."""
         self.options = options
         self._lock = threading.Lock()
+        self._opening = threading.Lock()
         self._pinecone: Any = None
         self._index: Any = None
         self._threads: ThreadPoolExecutor | None = None
@@ -134,12 +135,17 @@ class PineconeLink:
 
     def _data_plane(self) -> Any:
         client = self._connected()
-        if self._index is None:
-            named = {"name": self.options.index, "host": self.options.host}
-            index = self._wait(self._submit(client, "index", named), self._deadline())
-            with self._lock:
-                self._index = index
-        return self._index
+        with self._opening:  # one of several threads; another's client would never be closed
+            if self._index is None:
+                named = {"name": self.options.index, "host": self.options.host}
+                index = self._wait(self._submit(client, "index", named), self._deadline())
+                with self._lock:
+                    if not self._is_closed:
+                        self._index = index
+                if self._index is None:
+                    index.close()
+                    raise StoreError("the vector index is closed", hint="open the index again")
+            return self._index
 
     def _deadline(self, rounds: int = 1) -> float:
         return time.monotonic() + self.options.timeout_s * max(1, rounds)
