@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import ann_growth
 import numpy as np
@@ -26,6 +26,10 @@ from lookalike.adapters.vectors_settings import VectorSettings
 K = 10
 REPEATS = 3
 TIE = 1e-5
+KINDS: dict[str, Literal["image", "text"]] = {"image": "image", "text": "text", "drawn": "image"}
+"""Queries, and what an index is told they are: held-out photographs, captions, and pictures
+drawn as the rows are, which have neighbours as near as these have."""
+DRAWN_SEED = 77
 
 Search = Callable[[np.ndarray], np.ndarray]
 """From one `(1, dim)` query to the rows found."""
@@ -49,9 +53,10 @@ class Data:
         kept = place / "queries.npz"
         if not kept.exists():
             space = ann_growth.Space.open(folder, dim)
-            np.savez(kept, tune=space.tune, **space.queries)
+            drawn = space.draw(len(space.queries["image"]), np.random.default_rng(DRAWN_SEED))
+            np.savez(kept, tune=space.tune, drawn=drawn, **space.queries)
         with np.load(kept) as arrays:
-            queries = {kind: arrays[kind][:most] for kind in ann_growth.KINDS}
+            queries = {kind: arrays[kind][:most] for kind in KINDS}
             return cls(
                 place,
                 map_matrix(place / "matrix.f16", dim=dim, rows=rows),

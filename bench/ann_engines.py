@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ann_data import Data, K, Search, in_child, open_index
+from ann_data import KINDS, Data, K, Search, in_child, open_index
 
 from lookalike.adapters.vectors_exact import ExactScanner
 from lookalike.adapters.vectors_native import load_faiss
@@ -22,6 +22,9 @@ from lookalike.adapters.vectors_segments import Manifest, SegmentFolder
 from lookalike.adapters.vectors_settings import VectorSettings
 
 RERANKS = (50, 100, 200, 400, 800)
+PROBES = (4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256)
+EFFORT, LEAST_EFFORT = 1.5, 32
+"""How many cells the graph keeps in view for each that is probed, as tuning mostly finds."""
 STOCK_SAMPLE = 40
 """Vectors a cell that stock Faiss is trained on: 39 is the least that it takes in silence."""
 
@@ -69,7 +72,7 @@ def ours(data: Data) -> Iterator[Engine]:
     code_bytes = (stats.bytes - 2 * data.dim * data.rows) / data.rows
     name = "lookalike" if stats.sealed_rows else "lookalike exact"
     points = [
-        Point(_tuning_label(data, kind), _our_search(index.search, kind), kind)
+        Point(_tuning_label(data, KINDS[kind]), _our_search(index.search, KINDS[kind]), kind)
         for kind in data.queries
     ]
     own = code_bytes if stats.sealed_rows else 2.0 * data.dim
@@ -87,21 +90,19 @@ def ours_swept(data: Data) -> Iterator[Engine]:
     settings = VectorSettings(import_rows=0)
     points = []
     for kind in data.queries:
-        chosen = manifest.segments[0].tunings[kind]
-        for times in (0.25, 0.5, 1, 2, 4):
+        chosen = manifest.segments[0].tunings[KINDS[kind]]
+        for probes in (p for p in PROBES if p <= manifest.segments[0].cells // 2):
             for rerank in RERANKS:
-                probes = max(1, round(times * chosen.probes))
-                tuning = dataclasses.replace(
-                    chosen, probes=probes, rerank=rerank, effort=round(times * chosen.effort)
-                )
+                effort = max(LEAST_EFFORT, round(EFFORT * probes))
+                tuning = dataclasses.replace(chosen, probes=probes, rerank=rerank, effort=effort)
                 segments = tuple(
-                    dataclasses.replace(s, tunings={**s.tunings, kind: tuning})
+                    dataclasses.replace(s, tunings={**s.tunings, KINDS[kind]: tuning})
                     for s in manifest.segments
                 )
                 snapshot = Snapshot(data.vectors, Manifest(1, segments), None)
                 searcher = SnapshotSearch(snapshot, codes, ExactScanner(0), settings)
 
-                def search(query: np.ndarray, searcher=searcher, kind=kind) -> np.ndarray:
+                def search(query: np.ndarray, searcher=searcher, kind=KINDS[kind]) -> np.ndarray:
                     return searcher.search(VectorRequest(query, K, None, kind)).rows
 
                 label = f"{probes} probes, {rerank} re-ranked"
@@ -145,7 +146,7 @@ def _stock(data: Data, metric: int, suffix: str) -> Iterator[Engine]:
     cells = stock_cells(data.rows)
     index, built = _stock_index(data, metric, cells)
     each = 64 + 8 + cells * data.dim * 4 / data.rows
-    probes = [p for p in (2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256) if p <= cells // 2]
+    probes = [p for p in PROBES if p <= cells // 2]
     plain = tuple(
         Point(f"{p} probes", _stock_search(index, p), sizes=(p,)) for p in probes if p in (8, 32)
     )

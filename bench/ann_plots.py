@@ -12,6 +12,7 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 
 LEAST = 0.5
+KINDS = {"image": "held-out photographs", "text": "captions", "drawn": "drawn as the rows are"}
 
 
 def frontier(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -29,13 +30,13 @@ def draw(results: Path, images: Path) -> None:
         report = json.loads(path.read_text())
         rows, lines = report["settings"]["rows"], report["tables"]["points"]["rows"]
         names = list(dict.fromkeys(line[0] for line in lines))
-        figure, panels = plt.subplots(1, 2, figsize=(10, 5), sharey=True)
-        for panel, kind in zip(panels, ("image", "text"), strict=True):
+        figure, panels = plt.subplots(1, len(KINDS), figsize=(13, 5), sharey=True)
+        for panel, kind in zip(panels, KINDS, strict=True):
             for number, name in enumerate(names):
                 _curve(panel, name, [x for x in lines if x[0] == name and x[2] == kind], number)
             panel.set_xscale("log")
             panel.xaxis.set_major_formatter("{x:g}")
-            panel.set_xlabel(f"CPU milliseconds of a query ({kind})")
+            panel.set_xlabel(f"CPU milliseconds: {KINDS[kind]}")
             panel.grid(visible=True, alpha=0.3)
         panels[0].set_ylabel("share of the true ten found")
         handles = {label: handle for panel in panels for handle, label in
