@@ -7,7 +7,7 @@ import numpy as np
 from lookalike.domain.clicks import Click, Session, Shown, Swap
 from lookalike.domain.fusion import FEATURES
 from lookalike.domain.images import ImageId
-from lookalike.ranking.fusion_features import derive_features
+from lookalike.ranking.fusion_features import derive_features, mixed_order
 
 NAMES = tuple(FEATURES)
 
@@ -60,6 +60,37 @@ def users(
         shown = answer(
             number, 10, at=86400.0 * (number % days), features=NAMES, swap=swap,
             values=values[order].astype(np.float32),
+        )  # fmt: skip
+        clicks = tuple(click(shown, int(at) + 1) for at in np.flatnonzero(looks & wants))
+        sessions.append(Session(shown, clicks))
+    return sessions
+
+
+def mixed_users(
+    count: int, *, seed: int, bias: float, right: float = 0.9, share: float = 0.2
+) -> list[Session]:
+    """Return answers that show 12 of 40 images, `share` of them in the mixed order.
+
+    One image is right; where `right` is 0.2 it is wanted no more than the others.
+    """
+    draw = np.random.default_rng(seed)
+    sessions: list[Session] = []
+    for number in range(count):
+        is_right = np.arange(40) == draw.integers(40)
+        raw = {
+            "bm25": draw.gamma(2.0, 3.0, 40).astype(np.float32),
+            "cosine": (0.2 + 0.1 * draw.standard_normal(40)).astype(np.float32),
+        }
+        values = derive_features(raw)
+        usual = np.argsort(-values[:, NAMES.index("rrf")], kind="stable")
+        mixed = mixed_order(usual, raw["cosine"])
+        places = np.column_stack([np.argsort(usual), np.argsort(mixed)]) + 1
+        order = (mixed if draw.random() < share else usual)[:12]
+        looks = draw.random(12) < np.arange(1, 13) ** -bias
+        wants = draw.random(12) < np.where(is_right[order], right, 0.2)
+        shown = answer(
+            number, 12, features=NAMES, values=values[order].astype(np.float32),
+            places=places[order], mixed_share=share,
         )  # fmt: skip
         clicks = tuple(click(shown, int(at) + 1) for at in np.flatnonzero(looks & wants))
         sessions.append(Session(shown, clicks))

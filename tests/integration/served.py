@@ -79,13 +79,14 @@ def serve_toy(engine, **settings):
 
 
 @contextmanager
-def listening(engine, web, **settings):
+def listening(engine, web, *, clicks=None, **settings):
     """Serve an engine at a free port of this machine, and yield the address."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
     chosen = ServerSettings(port=port, **settings)
-    server = server_of(create_app(engine, fetcher=web, settings=chosen), chosen)
+    app = create_app(engine, fetcher=web, settings=chosen, clicks=clicks)
+    server = server_of(app, chosen)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:

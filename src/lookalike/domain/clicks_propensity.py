@@ -4,8 +4,10 @@ A pair of positions is drawn for a small share of the answers and swapped on hal
 (Joachims, Swaminathan and Schnabel, "Unbiased learning-to-rank with biased feedback", WSDM 2017,
 section 5). Over the draws both positions hold images of the same worth, so that clicks fall on
 them as looks do: p_i / (p_i + p_j) of the clicks on i. All pairs together are a model of Bradley
-and Terry (1952), fitted with a prior that looks fall as a power of the position, so that few
-swaps give a smooth curve and many give each position its own value.
+and Terry (1952). So are images that stand at one place in the usual and at another in the mixed
+order, of which one is drawn for each answer (Agarwal et al., "Estimating position bias without
+intrusive interventions", WSDM 2019). The model is fitted with a prior that looks fall as a power of
+the position, so that few moves give a smooth curve and many give each position its own value.
 """
 
 from __future__ import annotations
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 TOP: Final = 10
 """Positions among which pairs are drawn."""
 
+KNOWN: Final = 20
+"""Positions with a propensity of their own; behind them they fall by the power."""
+
 USUAL_POWER: Final = 1.0
 POWER_SPREAD: Final = 1.0
 POSITION_SPREAD: Final = 0.3
@@ -38,7 +43,7 @@ LEAST_PROPENSITY: Final = 0.01
 class Propensities:
     """How likely positions from 1 on are looked at, the likeliest 1.
 
-    `power` is the fitted one; `clicks` counts those on drawn pairs that it stands on. `errors`
+    `power` is the fitted one; `clicks` counts those on moved images that it stands on. `errors`
     are the standard errors of the logarithms.
     """
 
@@ -57,27 +62,30 @@ class Propensities:
 
 def usual_propensities(power: float = USUAL_POWER) -> Propensities:
     """Return what is taken for granted before anything was swapped: 1 / position."""
-    values = 1.0 / np.arange(1, TOP + 1, dtype=np.float64) ** power
-    return Propensities(values, power, 0, np.full(TOP, POWER_SPREAD))
+    values = 1.0 / np.arange(1, KNOWN + 1, dtype=np.float64) ** power
+    return Propensities(values, power, 0, np.full(KNOWN, POWER_SPREAD))
 
 
 def estimate_propensities(sessions: Sequence[Session]) -> Propensities:
     """Return the propensities of the first positions from the answers with a drawn pair."""
-    wins = np.zeros((TOP, TOP), dtype=np.float64)  # clicks on i where i and j were drawn
+    wins = np.zeros((KNOWN, KNOWN), dtype=np.float64)  # clicks on i that might have been on j
     for session in sessions:
-        swap = session.shown.swap
-        if swap is None or swap.high > TOP:
+        if not session.clicks:
             continue
-        is_clicked = session.is_clicked
-        wins[swap.low - 1, swap.high - 1] += is_clicked[swap.low - 1]
-        wins[swap.high - 1, swap.low - 1] += is_clicked[swap.high - 1]
-    total = int(wins.sum())
+        swap = session.shown.swap
+        if swap is None:
+            _count_moved(session, wins)
+        elif swap.high <= KNOWN:
+            is_clicked = session.is_clicked
+            wins[swap.low - 1, swap.high - 1] += is_clicked[swap.low - 1]
+            wins[swap.high - 1, swap.low - 1] += is_clicked[swap.high - 1]
+    total = round(float(wins.sum()))
     if not total:
         return usual_propensities()
-    logs = np.log(np.arange(1, TOP + 1, dtype=np.float64))
-    design = np.column_stack([-logs, np.eye(TOP)])  # parameters: the power, each one's own part
-    prior = np.array([1 / POWER_SPREAD**2, *([1 / POSITION_SPREAD**2] * TOP)])
-    start = np.array([USUAL_POWER, *([0.0] * TOP)])
+    logs = np.log(np.arange(1, KNOWN + 1, dtype=np.float64))
+    design = np.column_stack([-logs, np.eye(KNOWN)])  # parameters: the power, each one's own part
+    prior = np.array([1 / POWER_SPREAD**2, *([1 / POSITION_SPREAD**2] * KNOWN)])
+    start = np.array([USUAL_POWER, *([0.0] * KNOWN)])
     first, second = np.nonzero(wins)
     contrast = design[first] - design[second]
     counts = wins[first, second]
@@ -98,3 +106,23 @@ def estimate_propensities(sessions: Sequence[Session]) -> Propensities:
     logs_fitted = design @ best
     values = np.exp(logs_fitted - logs_fitted.max())
     return Propensities(np.maximum(values, LEAST_PROPENSITY), float(best[0]), total, errors)
+
+
+def _count_moved(session: Session, wins: NDArray[np.float64]) -> None:
+    """Count clicks on images that stand elsewhere in the other order.
+
+    Those in the usual order, which is drawn more often, count less: as much as if both orders were
+    drawn alike.
+    """
+    shown = session.shown
+    share = shown.mixed_share
+    if shown.places is None or not 0 < share < 1:
+        return
+    positions = np.arange(1, len(shown.images) + 1)
+    agrees = (shown.places == positions[:, None]).sum(axis=0)
+    is_mixed = bool(agrees[1] > agrees[0])
+    other = shown.places[:, 0 if is_mixed else 1]
+    most = min(KNOWN, len(positions))  # what stands behind the page is never clicked
+    is_counted = session.is_clicked & (np.maximum(positions, other) <= most) & (other != positions)
+    weight = min(1.0, (1 - share) / share) if is_mixed else min(1.0, share / (1 - share))
+    np.add.at(wins, (positions[is_counted] - 1, other[is_counted] - 1), weight)

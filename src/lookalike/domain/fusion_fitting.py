@@ -40,11 +40,43 @@ INTERCEPT_L2: Final = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """One answer to learn from: `(n, f)` values, `(n,)` clicks, and `(n,)` 1 / propensity."""
+    """One answer to learn from: `(n, f)` values, `(n,)` clicks, and `(n,)` weights of clicks.
+
+    `weights` are 1 / the chance of a look over all orders that might have been shown, `looks`
+    1 / that chance at the position shown. `orders` are `(n, m)`: the chance of each order for the
+    images that it shows, 0 for the others; None where there is one order alone.
+    """
 
     values: NDArray[np.float64]
     is_clicked: NDArray[np.bool_]
     weights: NDArray[np.float64]
+    looks: NDArray[np.float64] | None = None
+    orders: NDArray[np.float64] | None = None
+
+    @property
+    def aims(self) -> NDArray[np.float64]:
+        """Return `(n,)` what a click at each position counts among the images shown."""
+        return self.weights if self.looks is None else self.looks
+
+    def exposures(self) -> NDArray[np.float64]:
+        """Return `(n,)` 1 / the chance that each image is shown at all."""
+        count = len(self.is_clicked)
+        return np.ones(count) if self.orders is None else 1.0 / self.orders.sum(axis=1)
+
+    def pairs(self) -> NDArray[np.float64]:
+        """Return `(c, o)` weights of each clicked image against each that was not clicked.
+
+        Besides the look, 1 / the chance that both are shown together: the same for either of two
+        images, so that clicks by chance favour none.
+        """
+        weights = np.repeat(
+            self.aims[self.is_clicked][:, None], int((~self.is_clicked).sum()), axis=1
+        )
+        if self.orders is None:
+            return weights
+        is_shown = self.orders > 0
+        together = self.orders[self.is_clicked] @ is_shown[~self.is_clicked].T
+        return weights / together
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +127,8 @@ class Fitter:
     """One way to learn over fixed lessons.
 
     `rows` are `(m, f)` what is scored: differences of two images, or images, then with a last
-    column of 1 for the intercept. `targets` are `(m,)` weights of clicks; losses are means over
-    `total`.
+    column of 1 for the intercept. `targets` are `(m,)` weights of clicks, `counts` what an image
+    counts, clicked or not; losses are means over `total`.
     """
 
     objective: str
@@ -105,6 +137,7 @@ class Fitter:
     rows: NDArray[np.float64]
     targets: NDArray[np.float64]
     total: float
+    counts: NDArray[np.float64] | None = None
 
     @classmethod
     def pairwise(cls, lessons: Sequence[Lesson], names: Sequence[str], by: Standard) -> Fitter:
@@ -118,8 +151,8 @@ class Fitter:
             if not len(clicked) or not len(others):
                 continue
             rows.append((clicked[:, None, :] - others[None, :, :]).reshape(-1, values.shape[1]))
-            weights = one.weights[one.is_clicked]
-            targets.append(np.repeat(weights / len(others), len(others)))
+            weights = one.pairs() / values.shape[0]
+            targets.append(weights.reshape(-1))
             total += float(weights.sum())
         width = len(names)
         stacked = np.concatenate(rows) if rows else np.empty((0, width))
@@ -131,8 +164,9 @@ class Fitter:
         """Return the fitter of each image's relevance by itself."""
         values = np.concatenate([by.of(one.values) for one in lessons])
         rows = np.column_stack([values, np.ones(len(values))])
-        aims = np.concatenate([one.is_clicked * one.weights for one in lessons])
-        return cls("pointwise", tuple(names), by, rows, aims, float(len(rows)))
+        aims = np.concatenate([one.is_clicked * one.aims * one.exposures() for one in lessons])
+        counts = np.concatenate([one.exposures() for one in lessons])
+        return cls("pointwise", tuple(names), by, rows, aims, float(counts.sum()), counts)
 
     def fit(self, l2_weights: Sequence[float]) -> list[FusionModel]:
         """Return the model of least loss for each weight that draws it to the anchor's order."""
@@ -178,6 +212,7 @@ class Fitter:
     ) -> Loss:
         is_pairwise = self.objective == "pairwise"
         targets, total = self.targets, self.total
+        counts = np.ones(len(targets)) if self.counts is None else self.counts
 
         def loss(at: NDArray[np.float64]) -> Slopes:
             score = rows @ at
@@ -188,8 +223,8 @@ class Fitter:
                 slope, bend = -targets * chance, targets * chance * (1 - chance)
             else:
                 chance = _sigmoid(score)
-                value = float(np.logaddexp(0.0, score).sum() - targets @ score)
-                slope, bend = chance - targets, chance * (1 - chance)
+                value = float(counts @ np.logaddexp(0.0, score) - targets @ score)
+                slope, bend = counts * chance - targets, counts * chance * (1 - chance)
             curve = rows.T @ (rows * bend[:, None]) / total + np.diag(prior)
             gradient = rows.T @ slope / total + prior * away
             return value / total + 0.5 * float(prior @ away**2), gradient, curve

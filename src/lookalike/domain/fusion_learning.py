@@ -38,14 +38,21 @@ LEAST_CLICKED: Final = 30
 LEAST_DAYS: Final = 8
 JUDGED_SHARE: Final = 0.3
 CHOSEN_SHARE: Final = 0.2
+RAW_TOLERANCE: Final = 0.05
+"""By clicks as they fell, unweighed, a promoted order may be worse by so much, not by more.
+
+The estimate is as good as the propensities; where those are far off, it praises any order that
+turns the shown one around, which clicks as they fell then belie.
+"""
+
 CLIP: Final = 20.0
 """A click counts for at most so many."""
 
 MOST_FITTED: Final = 100_000
 """Clicked answers that a model is fitted on; of more, as many are drawn."""
 
-LEAST_SWAPPED_CLICKS: Final = 20
-"""Below so many clicks on swapped pairs the propensities of the log itself are taken."""
+LEAST_SWAPPED_CLICKS: Final = 50
+"""Below so many clicks on moved images looks are taken as logged, and nothing is promoted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +99,19 @@ class Learned:
     trials: Sequence[Trial]
     estimates: Mapping[str, Estimate]
     differences: Mapping[str, Estimate]
+    raw_difference: Estimate
     counts: Mapping[str, int]
     parted_by: str
     against: str = field(default="rrf")
 
     @property
     def is_better(self) -> bool:
-        """Tell whether the whole interval of the difference to the order in use lies above 0."""
-        return self.differences[self.against].low > 0
+        """Tell whether the whole interval of the difference to the order in use lies above 0.
+
+        And whether looks were measured, and clicks as they fell do not speak against it.
+        """
+        is_belied = self.raw_difference.value < -RAW_TOLERANCE
+        return self.is_estimated and self.differences[self.against].low > 0 and not is_belied
 
     def facts(self) -> dict[str, Any]:
         """Return what the model's file keeps of how it came to be."""
@@ -117,6 +129,7 @@ class Learned:
             ],
             "estimates": {name: _estimate_json(one) for name, one in self.estimates.items()},
             "differences": {name: _estimate_json(one) for name, one in self.differences.items()},
+            "raw_difference": _estimate_json(self.raw_difference),
             "against": self.against,
         }
 
@@ -148,6 +161,8 @@ def learn(
     assert best is not None
     model = replace(best, propensities=tuple(propensities.values.tolist()))
     estimates, differences, against = _judge(model, current, parts.judging, options)
+    raw = [Lesson(one.values, one.is_clicked, np.ones(len(one.weights))) for one in parts.judging]
+    raw_difference = _judge(model, current, raw, options)[1][against]
     counts = {
         "answers": len(sessions),
         "clicked": sum(bool(session.clicks) for session in sessions),
@@ -156,8 +171,8 @@ def learn(
         "judging": len(parts.judging),
     }
     return Learned(
-        model, propensities, is_estimated, trials, estimates, differences, counts,
-        parts.parted_by, against,
+        model, propensities, is_estimated, trials, estimates, differences, raw_difference,
+        counts, parts.parted_by, against,
     )  # fmt: skip
 
 
@@ -252,7 +267,11 @@ def lesson_of(
     else:
         positions = np.arange(1, count + 1)
         looked = propensities.at(positions) if propensities is not None else shown.propensities
-        weights = np.minimum(1.0 / _chances(shown, looked.astype(np.float64)), options.clip)
+        looked = looked.astype(np.float64)
+        weights = np.minimum(1.0 / _chances(shown, looked), options.clip)
+        if shown.places is not None and shown.mixed_share:
+            looks = np.minimum(1.0 / looked, options.clip)
+            return Lesson(values, session.is_clicked, weights, looks, _orders(shown))
     return Lesson(values, session.is_clicked, weights)
 
 
@@ -269,6 +288,17 @@ def _chances(shown: Shown, looked: NDArray[np.float64]) -> NDArray[np.float64]:
     each = np.where(shown.places <= count, looked[np.minimum(shown.places, count) - 1], 0.0)
     chances = each @ np.array([1 - shown.mixed_share, shown.mixed_share])
     return np.where(chances > 0, chances, looked)  # one that a swap alone brought in
+
+
+def _orders(shown: Shown) -> NDArray[np.float64]:
+    """Return `(n, 2)` the chance of the usual and the mixed order where they show an image."""
+    assert shown.places is not None
+    count = len(shown.images)
+    shares = np.array([1 - shown.mixed_share, shown.mixed_share])
+    orders = np.where(shown.places <= count, shares, 0.0)
+    # One that a swap alone brought in counts as shown by both.
+    is_shown = np.asarray(orders.any(axis=1), dtype=np.bool_)
+    return np.where(is_shown[:, None], orders, shares)
 
 
 def _estimate_json(one: Estimate) -> dict[str, float]:
