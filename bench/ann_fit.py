@@ -244,6 +244,8 @@ def fit(options: argparse.Namespace) -> None:
     material.finish(
         "ann_costs", options.out / "ann_costs.json", metrics=metrics,
         tables={
+            "costs": Table(("step", "µs"), [(n.removeprefix("us."), v) for n, v in metrics.items()
+                                            if n.startswith("us.")]),
             "check": Table(("rows", "cells", "probes", "re-ranked", "predicted µs", "measured µs",
                             "error"), checks),
             "training": Table(("sampled rows", "cells", "CPU s"), training),

@@ -90,11 +90,21 @@ def ingest(data: Data, options: argparse.Namespace) -> None:
         metrics |= _added(data, Path(folder))
     with tempfile.TemporaryDirectory(dir=data.folder.parent) as folder:
         more, table = _sealing(data, Path(folder) / "copy")
+    metrics |= more
     material.finish(
         f"ann_ingest_{data.rows}", options.out / f"ann_ingest_{data.rows}.json",
-        metrics=metrics | more, tables={"while_sealing": table},
+        metrics=metrics, tables={"while_sealing": table, "life": Table(("measure", "value"), readable(metrics))},
         settings={"rows": data.rows, "dim": data.dim, "batch": BATCH, "threads": 1},
     )  # fmt: skip
+
+
+def readable(metrics: dict[str, float]) -> list[tuple[str, float]]:
+    """Return the metrics in words, bytes as megabytes."""
+    return [
+        (name.replace("_bytes", "_mb").replace("_", " ").replace(".", ": ", 1),
+         value / 1e6 if name.endswith("_bytes") else value)
+        for name, value in metrics.items()
+    ]  # fmt: skip
 
 
 def _added(data: Data, folder: Path) -> dict[str, float]:
