@@ -32,6 +32,17 @@ KEY_HINT: Final = "set LOOKALIKE_VECTORS_API_KEY"
 METRICS: Final = ("dotproduct", "cosine")
 """The same for unit vectors."""
 
+_ALONE_S: Final = 5.0
+"""So long others wait for a first answer; a service that hangs is not to hang them too."""
+
+_FIRST: Final = threading.Lock()
+_ANSWERED: Final[set[str]] = set()
+"""Methods that were answered once in this process.
+
+msgspec 0.22, which the client decodes answers with, learns a type when it meets it first; two
+threads that do so at once end the process (segmentation fault).
+"""
+
 
 class PineconeLink:
     """The official client over HTTP.
@@ -154,7 +165,7 @@ class PineconeLink:
         threads = self._threads
         if threads is None:
             raise StoreError("the vector index is closed", hint="open the index again")
-        return threads.submit(getattr(target, method), **named)
+        return threads.submit(_answer_of, target, method, named)
 
     def _wait(self, future: Future[Any], deadline: float) -> Any:
         from pinecone.errors.exceptions import PineconeError
@@ -168,6 +179,21 @@ class PineconeLink:
             ) from None
         except PineconeError as error:
             raise translated(self.options.name, error) from error
+
+
+def _answer_of(target: Any, method: str, named: dict[str, Any]) -> Any:
+    """Call a method; alone, until it was answered once."""
+    call = getattr(target, method)
+    if method in _ANSWERED:
+        return call(**named)
+    is_alone = _FIRST.acquire(timeout=_ALONE_S)
+    try:
+        answer = call(**named)
+    finally:
+        if is_alone:
+            _FIRST.release()
+    _ANSWERED.add(method)
+    return answer
 
 
 def _client(options: PineconeOptions) -> Any:
