@@ -201,8 +201,9 @@ def test_killed_between_two_steps(commands, tiny_bundle, small_gallery, tmp_path
 
 
 SEALING = [
-    Death(f"{SEGMENTS}.save", "before"),
-    Death(f"{SEGMENTS}.save", "after"),
+    Death("lookalike.adapters.vectors_build:write_codes_file", "before"),
+    Death("lookalike.adapters.vectors_codes_file:_write_tail", "before"),
+    Death("lookalike.adapters.vectors_build:write_codes_file", "after"),
     Death(f"{SEGMENTS}.write", "before"),
     Death(f"{SEGMENTS}.write", "after"),
     Death(f"{TEXTS}.optimize", "before"),

@@ -98,8 +98,9 @@ def test_credentials_for_a_broker_that_asks_for_none():
 
 
 def test_a_broker_that_hangs(url, capfd):
-    log = opened(url, request_timeout_s=0.6)
-    log.publish([Entry("a", b"1"), Entry("a", b"2")])
+    log, other = opened(url, request_timeout_s=0.6), opened(url)
+    other.publish([Entry("a", b"1"), Entry("a", b"2")])
+    other.close()
     taken = polled(log, 2)
     with paused("kafka"):
         for call in (
