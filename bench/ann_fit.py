@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,16 +24,18 @@ from lookalike.adapters.vectors_cells import train_cells
 from lookalike.adapters.vectors_cells_checkpoint import Checkpoint
 from lookalike.adapters.vectors_codes_index import CodeIndex, Probing
 from lookalike.adapters.vectors_exact import ExactScanner
+from lookalike.adapters.vectors_matrix import MatrixWriter
 from lookalike.adapters.vectors_search import Snapshot, SnapshotSearch, VectorRequest
 from lookalike.adapters.vectors_segments import Manifest, Segment, SegmentFolder, Tuning
 from lookalike.adapters.vectors_settings import VectorSettings
 from lookalike.evaluation.reports import Table
 
 QUERIES = 100
-REPEATS = 3
+REPEATS = 5
 PROBES = (8, 16, 32, 64, 128, 256)
 EFFORTS = (1, 2, 4)
 COUNTS = (50, 200, 800)
+WHOLE_PROBES, WHOLE_RERANKS = (8, 32, 128), (50, 200, 800)
 CHECKS = ((12, 100), (24, 300), (48, 100), (96, 400), (192, 200))
 """Probes and re-ranked rows, none of them fitted."""
 TRAININGS = ((20_000, 500), (40_000, 1_000), (40_000, 2_000), (80_000, 4_000))
@@ -146,7 +149,41 @@ def whole_search(data: Data, segment: Segment, codes: CodeIndex, tuning: Tuning)
     return lambda query: searcher.search(VectorRequest(query, K))
 
 
-def check(data: Data, costs: Mapping[str, float], overhead: float) -> list[tuple]:
+def whole_terms(codes: CodeIndex, tuning: Tuning, scanned: float) -> Terms:
+    """Return what a whole search takes: its steps, and what they cost more in a row.
+
+    Measured alone, a step finds its codes and rows in the processor's caches.
+    """
+    probing = Probing(tuning.probes, tuning.spread, tuning.effort)
+    return {
+        **rank_terms(codes, probing),
+        **scan_terms(tuning.probes, scanned, tuning.rerank),
+        "rerank.call": 1,
+        "rerank.row": tuning.rerank,
+        "search.call": 1,
+        "search.cell": tuning.probes,
+        "search.row": tuning.rerank,
+    }
+
+
+def observe_whole(data: Data) -> tuple[list[Seen], list[float]]:
+    """Measure whole searches; also return how much larger probed cells are than the mean."""
+    segment, codes = opened(data)
+    queries, sizes = data.queries["image"][:QUERIES], codes.sizes
+    seen, ratios = [], []
+    for probes in WHOLE_PROBES:
+        for rerank in WHOLE_RERANKS:
+            tuning = Tuning(probes, rerank, None, spread=SPREAD, effort=2 * probes)
+            search = whole_search(data, segment, codes, tuning)
+            us = time_us(lambda i, s=search: s(queries[i : i + 1]), len(queries))
+            cells = codes.rank(queries, Probing(probes, SPREAD, 2 * probes))[0]
+            scanned = float(np.mean(sizes[cells].sum(axis=1)))
+            ratios.append(scanned / probes / float(np.mean(sizes)))
+            seen.append(Seen(whole_terms(codes, tuning, scanned), us))
+    return seen, ratios
+
+
+def check(data: Data, costs: Mapping[str, float], ratio: float) -> list[tuple]:
     """Return rows of predicted against measured microseconds of whole searches."""
     segment, codes = opened(data)
     queries, mean = data.queries["image"][:QUERIES], float(np.mean(codes.sizes))
@@ -155,33 +192,10 @@ def check(data: Data, costs: Mapping[str, float], overhead: float) -> list[tuple
         tuning = Tuning(probes, rerank, None, spread=SPREAD, effort=2 * probes)
         search = whole_search(data, segment, codes, tuning)
         us = time_us(lambda i, s=search: s(queries[i : i + 1]), len(queries))
-        probing = Probing(probes, SPREAD, 2 * probes)
-        terms = rank_terms(codes, probing)
-        terms |= scan_terms(probes, probes * mean * costs["scanned_over_mean"], rerank)
-        terms |= {"rerank.call": 1, "rerank.row": rerank}
-        told = predict(costs, terms) + overhead
+        told = predict(costs, whole_terms(codes, tuning, probes * mean * ratio))
         rows.append((data.rows, codes.cells, probes, rerank, told, us, told / us - 1))
         print(*rows[-1], sep="  ", flush=True)
     return rows
-
-
-def observe_whole(data: Data, costs: Mapping[str, float]) -> tuple[float, float]:
-    """Return what a call adds to its steps, and how much larger probed cells are than the mean."""
-    segment, codes = opened(data)
-    queries, sizes = data.queries["image"][:QUERIES], codes.sizes
-    over, ratios = [], []
-    for probes in (16, 64):
-        tuning = Tuning(probes, 200, None, spread=SPREAD, effort=2 * probes)
-        search = whole_search(data, segment, codes, tuning)
-        us = time_us(lambda i, s=search: s(queries[i : i + 1]), len(queries))
-        probing = Probing(probes, SPREAD, 2 * probes)
-        cells = codes.rank(queries, probing)[0]
-        scanned = float(np.mean(sizes[cells].sum(axis=1)))
-        ratios.append(scanned / probes / float(np.mean(sizes)))
-        terms = rank_terms(codes, probing) | scan_terms(probes, scanned, 200)
-        terms |= {"rerank.call": 1, "rerank.row": 200}
-        over.append(us - predict(costs, terms))
-    return float(np.median(over)), float(np.mean(ratios))
 
 
 def observe_training(data: Data) -> list[tuple[int, int, float]]:
@@ -205,6 +219,21 @@ def observe_training(data: Data) -> list[tuple[int, int, float]]:
     return rows
 
 
+def append_us(data: Data) -> float:
+    """Return the microseconds of CPU that a row takes to be appended, synced each thousand."""
+    with tempfile.TemporaryDirectory(dir=data.folder.parent) as folder:
+        writer = MatrixWriter(Path(folder) / "matrix.f16", dim=data.dim, rows=0)
+        count, cpu = min(data.rows, 20_000), 0.0
+        for begin in range(0, count, 1_000):
+            vectors = data.vectors[begin : begin + 1_000].astype(np.float32)
+            began = time.process_time()
+            writer.write(np.arange(begin, begin + len(vectors)), vectors)
+            writer.sync()
+            cpu += time.process_time() - began
+        writer.close()
+    return 1e6 * cpu / count
+
+
 def fit(options: argparse.Namespace) -> None:
     """Measure the sizes, fit, predict the size to check, and write all of it."""
     seen: list[Seen] = []
@@ -217,21 +246,22 @@ def fit(options: argparse.Namespace) -> None:
         sealing.append((size, codes.cells, built["cpu_s"], 1e6 * built["cpu_s"] / size,
                         segment.bytes / size, built["peak_anon_bytes"]))  # fmt: skip
         every.append(data)
-    costs: Terms = {}
-    for step in ("rank.", "rerank.", "scan."):
-        costs |= solve([one for one in seen if any(name.startswith(step) for name in one.terms)])
-    pairs = [observe_whole(data, costs) for data in every]
-    overhead = float(np.median([over for over, _ in pairs]))
-    costs["scanned_over_mean"] = float(np.median([ratio for _, ratio in pairs]))
+    ratios: list[float] = []
+    for data in every:
+        whole, larger = observe_whole(data)
+        seen += whole
+        ratios += larger
+    costs, ratio = solve(seen), float(np.median(ratios))
     errors = [predict(costs, one.terms) / one.us - 1 for one in seen]
     checks = []
     if options.check:
         data = Data.open(options.vectors, options.check, dim=options.dim, most=options.queries)
-        checks = check(data, costs, overhead)
+        checks = check(data, costs, ratio)
     training = observe_training(every[-1])
-    metrics = {f"us.{name}": value for name, value in costs.items() if "." in name}
-    metrics |= {"us.call": overhead, "scanned_over_mean": costs["scanned_over_mean"]}
+    metrics = {f"us.{name}": value for name, value in costs.items()}
     metrics |= {
+        "scanned_over_mean": ratio,
+        "us.appended_row": append_us(every[-1]),
         "us.sealed_row": sealing[-1][3],
         "bytes.sealed_row": sealing[-1][4],
         "bytes.matrix_row": 2.0 * options.dim,
