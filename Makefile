@@ -23,7 +23,7 @@ demo: $(RUNTIME) ## Install what running needs, index the samples and search the
 	$(BIN)/python demo/run.py
 
 test: $(RUNTIME) $(DEV) ## Run the tests (PYTEST_ARGS=… chooses, WORKERS=n runs so many at once)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not outage" $(PYTEST_ARGS) || test $$? = 5
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not outage" $(PYTEST_ARGS) || test $$? = 5
 	$(BIN)/python -m pytest -m outage $(PYTEST_ARGS) || test $$? = 5
 
 check: $(RUNTIME) $(DEV) ## Lint, format, types, floors, dependencies, sizes, docs, help

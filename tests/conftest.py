@@ -17,6 +17,12 @@ settings.register_profile("ci", settings.get_profile("dev"), derandomize=True, p
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
+def pytest_collection_modifyitems(items):
+    """Begin with the files that take longest, so that no process ends with one of them alone."""
+    slow_first = ("integration", "e2e", "contract", "unit")
+    items.sort(key=lambda item: slow_first.index(item.path.relative_to(ROOT / "tests").parts[0]))
+
+
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch):
     """Refuse every connection that would leave this machine."""

@@ -18,7 +18,7 @@ from tests.toy import COLOURS, picture
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(900)]
 
-KILLS = 20
+KILLS = 12
 COUNT = 160
 SMALL_BATCHES = {"lookalike.engine.ingest:BATCH": 6, "lookalike.engine.writer:TEXT_COMMIT_S": 0.0}
 
