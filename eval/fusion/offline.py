@@ -40,8 +40,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("eval/fusion/offline.json"))
+    parser.add_argument("--about", default="1,000 photographs of Flickr8k")
     options = parser.parse_args()
-    report = measure(load(options.cache))
+    report = {"about": options.about, **measure(load(options.cache))}
     options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     options.out.with_suffix(".md").write_text(markdown(report), encoding="utf-8")
     print(markdown(report))
@@ -197,7 +198,7 @@ def markdown(report) -> str:
     lines = [
         "# Learned fusion against its parts", "",
         f"Commit {report['commit']}, seed {report['seed']}. {sum(report['queries'].values())} "
-        f"queries ({counts}) over 1,000 photographs of Flickr8k, half of them with words. **Clicks "
+        f"queries ({counts}) over {report['about']}, half of them with words. **Clicks "
         f"are simulated** ({report['clicks']}; {report['clicks_per_round']} a round) on other "
         "queries than those scored. Brackets hold 95 % intervals over pictures drawn anew; "
         "*lead* is that of the last learned round.",

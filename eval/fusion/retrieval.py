@@ -2,9 +2,9 @@
 
     python eval/fusion/retrieval.py --data DATA --out CACHE.npz
 
-Pictures are those of DATA/flickr8k's dev split. Of every other picture the captions 2 to 5 are
-its words; of the rest nothing is known but the pixels. Queries are made of caption 1, in three
-kinds:
+Pictures are those of DATA/flickr8k's dev split, or of another dataset with captions. Of every
+other picture the captions 2 to 5 are its words; of the rest nothing is known but the pixels.
+Queries are made of caption 1, in three kinds:
 
 - `text`: the content words of the caption that also stand in the picture's own words;
 - `picture`: the whole caption of a picture that has no words;
@@ -70,9 +70,11 @@ def main() -> None:
     """Retrieve and write the cache."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--dataset", default="flickr8k")
+    parser.add_argument("--split", default="dev", help='"" for a dataset without splits')
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    found = retrieve(options.data / "flickr8k")
+    found = retrieve(options.data / options.dataset, options.split or None)
     save(found, options.out)
     for kind in KINDS:
         of_kind = [one for one in found if one.kind == kind]
@@ -101,10 +103,10 @@ class HalfWorded:
             yield SourceItem(Source(f"/{number}", caption=words), "path", path=image.path)
 
 
-def retrieve(folder: Path) -> list[Candidates]:
+def retrieve(folder: Path, split: str | None) -> list[Candidates]:
     """Index the pictures and gather the candidates of every query."""
-    dataset = load_dataset(folder, split="dev")
-    numbers = list(range(len(dataset.images)))
+    dataset = load_dataset(folder, split=split)
+    numbers = [at for at, image in enumerate(dataset.images) if image.captions]
     worded = set(random.Random(SEED).sample(numbers, len(numbers) // 2))
     with tempfile.TemporaryDirectory(prefix="lookalike-eval-") as scratch:
         asked = OpenOptions(is_creating=True, features=NO_FEATURES)
@@ -123,6 +125,8 @@ def retrieve(folder: Path) -> list[Candidates]:
 def queries_of(dataset, worded):
     """Yield the words, kind and picture of every query."""
     for number, image in enumerate(dataset.images):
+        if not image.captions:
+            continue
         caption = image.captions[0].rstrip(" .")
         if number not in worded:
             yield caption, "picture", number
@@ -139,8 +143,8 @@ def _words(text):
 
 
 def _right(dataset, row_of, number):
-    caption = dataset.images[number].captions[0]
-    return {row_of[at] for at, other in enumerate(dataset.images) if other.captions[0] == caption}
+    caption = dataset.images[number].captions[:1]
+    return {row_of[at] for at, other in enumerate(dataset.images) if other.captions[:1] == caption}
 
 
 def _candidates(engine, text, kind, number, right):

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from lookalike.adapters.text_elasticsearch import ElasticsearchTextIndex
 from lookalike.adapters.text_elasticsearch_server import SearchServer
+from lookalike.adapters.text_schema import FIELDS
 from lookalike.adapters.text_tantivy import TantivyTextIndex
 from lookalike.domain.errors import LookalikeError, StoreError
 from lookalike.domain.filter_terms import FilterTerms
@@ -389,6 +390,20 @@ def test_suggestions_are_frequent_terms_with_the_prefix(index: TextIndex) -> Non
     assert list(index.suggest("two do")) == ["two dog", "two dogs"]
     assert list(index.suggest("")) == []
     assert list(index.suggest("the ")) == []
+
+
+def test_the_scores_of_fields_sum_up(index: TextIndex) -> None:
+    rows = np.array([3, 1, 77, 2, 0], np.int64)
+    match = TextMatch(words="two dogs on a golden beach")
+    by_field = index.score_fields(match, rows, FIELDS)
+    assert by_field.shape == (5, len(FIELDS))
+    np.testing.assert_allclose(by_field.sum(axis=1), index.score(match, rows), rtol=1e-4)
+    caption, labels = by_field[:, FIELDS.index("caption")], by_field[:, FIELDS.index("labels")]
+    assert (caption > 0).tolist() == [True, True, False, False, True]
+    assert (labels > 0).tolist() == [False, True, False, False, False]
+    assert not index.score_fields(TextMatch(words="!"), rows, ["labels"]).any()
+    phrase = TextMatch(words="dog", phrases=("nowhere to be found",), excluded=("beach",))
+    assert index.score_fields(phrase, rows, ["labels"])[1, 0] > 0, "words alone count"
 
 
 def test_matched_terms_say_where(index: TextIndex) -> None:

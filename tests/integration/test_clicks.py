@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
@@ -65,6 +66,12 @@ def test_an_answer_is_logged_and_clicked(served) -> None:
     assert session.is_clicked.tolist()[:3] == [False, True, False]
     assert session.shown.text == ""
     assert log.counts().clicks == 1
+    assert set(hit["parts"]) == {"bm25", "cosine"}
+    values = dict(zip(session.shown.features, session.shown.values.T, strict=True))
+    assert np.isfinite(values["label_share"]).all()
+    assert (values["colour_share"] > 0).any(), "red is the colour of some pictures"
+    assert values["recency"].min() >= 0
+    assert values["recency"].max() <= 1
 
 
 @pytest.mark.parametrize(

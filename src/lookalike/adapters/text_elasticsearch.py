@@ -152,8 +152,18 @@ class ElasticsearchTextIndex:
 
     def score(self, match: TextMatch, rows: RowArray) -> FloatMatrix:
         """Return `(n,)` scores of the rows, equal to `search`'s; 0 where a row does not match."""
+        return self._scores(match, self._queries.compile(match) if match else None, rows)
+
+    def score_fields(self, match: TextMatch, rows: RowArray, fields: Sequence[str]) -> FloatMatrix:
+        """Return `(n, f)` what the words of a match score in each field alone, 0 for nothing."""
+        scored = np.zeros((rows.size, len(fields)), np.float32)
+        for at, name in enumerate(fields):
+            query = self._queries.compile_field(match, name)
+            scored[:, at] = self._scores(match, query, rows)
+        return scored
+
+    def _scores(self, match: TextMatch, query: Query | None, rows: RowArray) -> FloatMatrix:
         scored = np.zeros(rows.size, np.float32)
-        query = self._queries.compile(match) if match else None
         if query is None:
             return scored
         known: dict[int, float] = {}

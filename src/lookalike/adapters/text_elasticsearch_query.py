@@ -79,6 +79,12 @@ class ElasticsearchQueries:
         found: Query = {"should": scored, "must": demands, "must_not": refused}
         return {"bool": {kind: queries for kind, queries in found.items() if queries}}
 
+    def compile_field(self, match: TextMatch, name: str) -> Query | None:
+        """Return the query of a match's words in one field; None where it scores nothing."""
+        terms = self._analysis.query_terms(match.words)
+        scored = [query for term in terms for query in self._scored(term, [name])]
+        return any_of(scored[:MOST_CLAUSES]) if scored else None
+
     def named(self, match: TextMatch) -> dict[str, Query]:
         """Return a query for each `field:term` that could match, by its name."""
         named: dict[str, Query] = {}
@@ -92,10 +98,11 @@ class ElasticsearchQueries:
             named[f"{OCR}:{shown_terms(terms)}"] = _part(terms)
         return named
 
-    def _scored(self, term: str) -> list[Query]:
+    def _scored(self, term: str, names: Sequence[str] = FIELDS) -> list[Query]:
         stem = self._analysis.stem(term)
         queries: list[Query] = []
-        for name, weight in self._weights.items():
+        for name in names:
+            weight = self._weights[name]
             if weight > 0:
                 queries.append(_term(stem_field(name), stem, weight))
             if weight * self._exact_weight > 0:

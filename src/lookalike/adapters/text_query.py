@@ -56,6 +56,15 @@ class QueryCompiler:
             [*((occur.Must, query) for query in demands), *scored, *refused]
         )
 
+    def compile_field(self, match: TextMatch, name: str) -> tantivy.Query | None:
+        """Return the query of a match's words in one field; None where it scores nothing."""
+        scored = [
+            (self._tantivy.Occur.Should, query)
+            for term in self._analysis.query_terms(match.words)
+            for query in self._scored(term, [name])
+        ]
+        return self._tantivy.Query.boolean_query(scored) if scored else None
+
     def any_of(self, rows: Iterable[int]) -> tantivy.Query:
         """Return the query of the rows alone.
 
@@ -101,11 +110,12 @@ class QueryCompiler:
             named.append((f"{OCR}:{shown_terms(terms)}", self._part(terms)))
         return list({name: (name, query) for name, query in named}.values())
 
-    def _scored(self, term: str) -> list[tantivy.Query]:
+    def _scored(self, term: str, names: Sequence[str] = FIELDS) -> list[tantivy.Query]:
         boost = self._tantivy.Query.boost_query
         stem = self._analysis.stem(term)
         queries: list[tantivy.Query] = []
-        for name, weight in self._weights.items():
+        for name in names:
+            weight = self._weights[name]
             if weight > 0:
                 queries.append(boost(self._term(stem_field(name), stem), weight))
             if weight * self._exact_weight > 0:

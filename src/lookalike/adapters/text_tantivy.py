@@ -198,8 +198,17 @@ class TantivyTextIndex:
 
     def score(self, match: TextMatch, rows: RowArray) -> FloatMatrix:
         """Return `(n,)` scores of the rows, equal to `search`'s; 0 where a row does not match."""
+        return self._scores(self._compiler.compile(match) if match else None, rows)
+
+    def score_fields(self, match: TextMatch, rows: RowArray, fields: Sequence[str]) -> FloatMatrix:
+        """Return `(n, f)` what the words of a match score in each field alone, 0 for nothing."""
+        scored = np.zeros((rows.size, len(fields)), np.float32)
+        for at, name in enumerate(fields):
+            scored[:, at] = self._scores(self._compiler.compile_field(match, name), rows)
+        return scored
+
+    def _scores(self, query: tantivy.Query | None, rows: RowArray) -> FloatMatrix:
         scored = np.zeros(rows.size, np.float32)
-        query = self._compiler.compile(match) if match else None
         distinct = np.unique(rows[rows >= 0])
         if query is None or distinct.size == 0:
             return scored

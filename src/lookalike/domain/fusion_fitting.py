@@ -42,8 +42,9 @@ INTERCEPT_L2: Final = 1e-6
 class Lesson:
     """One answer to learn from: `(n, f)` values, `(n,)` clicks, and `(n,)` weights of clicks.
 
-    `weights` are 1 / the chance of a look over all orders that might have been shown, `looks`
-    1 / that chance at the position shown. `orders` are `(n, m)`: the chance of each order for the
+    `looks` are 1 / the chance of a look at the position shown, `weights` those times 1 / the chance
+    that the whole order was shown: one for all images of an answer, so that clicks by chance speak
+    for no image more than for another. `orders` are `(n, m)`: the chance of each order for the
     images that it shows, 0 for the others; None where there is one order alone.
     """
 

@@ -263,31 +263,24 @@ def lesson_of(
         if name in shown.features:
             values[:, at] = shown.values[:, shown.features.index(name)]
     if not options.is_corrected:
-        weights = np.ones(count)
-    else:
-        positions = np.arange(1, count + 1)
-        looked = propensities.at(positions) if propensities is not None else shown.propensities
-        looked = looked.astype(np.float64)
-        weights = np.minimum(1.0 / _chances(shown, looked), options.clip)
-        if shown.places is not None and shown.mixed_share:
-            looks = np.minimum(1.0 / looked, options.clip)
-            return Lesson(values, session.is_clicked, weights, looks, _orders(shown))
-    return Lesson(values, session.is_clicked, weights)
-
-
-def _chances(shown: Shown, looked: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return how likely each image was looked at, over the orders it might have been shown in.
-
-    An image that only the mixed order shows stands for all the answers that did not show it
-    (Oosterhuis and de Rijke, "Policy-aware unbiased learning to rank for top-k rankings", SIGIR
-    2020).
-    """
+        return Lesson(values, session.is_clicked, np.ones(count))
+    positions = np.arange(1, count + 1)
+    looked = propensities.at(positions) if propensities is not None else shown.propensities
+    looks = np.minimum(1.0 / looked.astype(np.float64), options.clip)
     if shown.places is None or not shown.mixed_share:
-        return looked
-    count = len(looked)
-    each = np.where(shown.places <= count, looked[np.minimum(shown.places, count) - 1], 0.0)
-    chances = each @ np.array([1 - shown.mixed_share, shown.mixed_share])
-    return np.where(chances > 0, chances, looked)  # one that a swap alone brought in
+        return Lesson(values, session.is_clicked, looks)
+    weights = looks / _chance_of_order(shown)
+    return Lesson(values, session.is_clicked, weights, looks, _orders(shown))
+
+
+def _chance_of_order(shown: Shown) -> float:
+    """Return how likely the order that was shown is, of the usual and the mixed one."""
+    assert shown.places is not None
+    in_place = (shown.places == np.arange(1, len(shown.images) + 1)[:, None]).sum(axis=0)
+    usual, mixed = in_place.tolist()  # a swap moves two of them
+    if usual == mixed:
+        return 1.0
+    return shown.mixed_share if mixed > usual else 1.0 - shown.mixed_share
 
 
 def _orders(shown: Shown) -> NDArray[np.float64]:

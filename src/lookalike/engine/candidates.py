@@ -13,9 +13,10 @@ import numpy as np
 from lookalike.domain.errors import BackendError, LookalikeError, StoreError
 from lookalike.domain.hits import NO_ROW
 from lookalike.engine.telling import asks_regions
+from lookalike.ranking.fusion_features import FIELD_OF, RECENCY
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -105,8 +106,14 @@ class Gatherer:
         pixels: list[Pixels | None],
         selection: Selection | None,
         watch: StageTimer,
+        *,
+        wanted: Collection[str] = (),
     ) -> Gathered:
-        """Return every candidate with `cosine` and `bm25`; a late or failed path is named."""
+        """Return every candidate with `cosine` and `bm25`; a late or failed path is named.
+
+        Of what is told only if it is wanted, `recency` is how late an image was added, and a
+        field of the text what the words score there alone.
+        """
         depth = _depth(query)
         deadline = time.monotonic() + query.deadline_ms / 1000.0
         words = self._threads.submit(self._words, query, depth, selection, watch)
@@ -118,7 +125,7 @@ class Gatherer:
             gathered.vector = found.vector
             gathered.degraded.extend(found.degraded)
         with watch.stage("complete"):
-            self._complete(query, found, matched, gathered, deadline)
+            self._complete(query, found, matched, gathered, deadline, wanted)
         return gathered
 
     def features(
@@ -210,6 +217,7 @@ class Gatherer:
         matched: tuple[RowArray, NDArray[np.float32]] | None,
         gathered: Gathered,
         deadline: float,
+        wanted: Collection[str],
     ) -> None:
         """Unite the rows; give each vector-only row its BM25 and each BM25-only row its cosine.
 
@@ -226,6 +234,11 @@ class Gatherer:
         gathered.rows = rows
         # The two completions ask different stores, so each waits beside the other.
         waiting: dict[str, tuple[Future[NDArray[np.float32]], str]] = {}
+        fields = [name for name in FIELD_OF.values() if name in wanted]
+        parts = None
+        if matched is not None and fields and len(word_rows):
+            score_fields = self._stores.texts.score_fields
+            parts = self._threads.submit(score_fields, query.match, word_rows, fields)
         if matched is not None:
             scores = self._threads.submit(self._scores, query, rows, word_rows, matched[1])
             waiting["bm25"] = scores, "text"
@@ -238,6 +251,11 @@ class Gatherer:
                 gathered.features[name] = values
         if rows.shape[0] and not gathered.features:
             gathered.features = _own_scores(rows, found, matched)
+        by_field = _wait(parts, deadline, "text", gathered.degraded) if parts else None
+        if by_field is not None:
+            gathered.features |= _by_field(rows, word_rows, fields, by_field)
+        if rows.shape[0] and RECENCY in wanted:
+            gathered.features[RECENCY] = _recency(rows)
         if near is not None and rows.shape[0]:
             gathered.features["region"] = near.feature(rows)
             gathered.regions = near.numbers_of()
@@ -288,6 +306,23 @@ class Gatherer:
 def _depth(query: Query) -> int:
     """Return how many candidates each path gives."""
     return min(MOST_CANDIDATES, max(LEAST_CANDIDATES, OVERFETCH * query.k))
+
+
+def _by_field(
+    rows: RowArray, word_rows: RowArray, fields: Sequence[str], scores: FloatMatrix
+) -> dict[str, NDArray[np.float32]]:
+    """Return the `(w, f)` scores of the rows that words matched for `(n,)` rows, 0 for others."""
+    table = np.zeros((len(rows), len(fields)), dtype=np.float32)
+    order = np.argsort(rows)
+    at = np.minimum(np.searchsorted(rows[order], word_rows), len(rows) - 1)
+    table[order[at]] = scores
+    return {name: table[:, place] for place, name in enumerate(fields)}
+
+
+def _recency(rows: RowArray) -> NDArray[np.float32]:
+    """Return how late each of `(n,)` rows was added among them, from 0 to 1; rows only grow."""
+    oldest, newest = int(rows.min()), int(rows.max())
+    return ((rows - oldest) / max(1, newest - oldest)).astype(np.float32)
 
 
 def _own_scores(

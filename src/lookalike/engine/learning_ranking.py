@@ -72,6 +72,11 @@ class CurrentRanker:
             threading.Thread(target=self._reload, name="fusion", daemon=True).start()
         return self._ranker
 
+    @property
+    def wants(self) -> frozenset[str]:
+        """What it weighs of the features that are told only if they are wanted."""
+        return self.ranker().wants
+
     def score(self, features: Features) -> NDArray[np.float32]:
         """Return `(n,)` scores in [0, 1]."""
         return self.ranker().score(features)

@@ -24,6 +24,7 @@ from lookalike.engine.cursor import (
 )
 from lookalike.engine.learning_trace import mixed_if_asked, tell
 from lookalike.ranking.calibration import LEAST_SAMPLE, Background
+from lookalike.ranking.fusion_features import IF_WANTED
 from lookalike.telemetry.stages import StageTimer
 
 if TYPE_CHECKING:
@@ -163,7 +164,8 @@ class Searcher:
             known = self._gatherer.features(query, pixels, rows, selection, watch)
             page = self._cut(cursor, known.features, known.vector, query.k, owner)
             return replace(page, regions=known.regions)
-        gathered = self._gatherer.gather(query, pixels, selection, watch)
+        wanted = IF_WANTED if query.is_traced else self._ranker.wants
+        gathered = self._gatherer.gather(query, pixels, selection, watch, wanted=wanted)
         degraded.extend(gathered.degraded)
         if query.texts and not self._encoder.has_text:
             degraded.append("vector: this index's encoder knows no words")
@@ -267,7 +269,7 @@ class Searcher:
                     parts={
                         name: float(values[at])
                         for name, values in page.features.items()
-                        if np.isfinite(values[at])
+                        if np.isfinite(values[at]) and name not in IF_WANTED
                     },
                     why=why[at],
                     copies=copies_of(record) + extra.get(record.row, 0),

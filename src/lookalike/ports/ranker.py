@@ -20,6 +20,11 @@ class Ranker(Protocol):
         """What `--explain` shows."""
         ...
 
+    @property
+    def wants(self) -> frozenset[str]:
+        """What it weighs of the features that are told only if they are wanted."""
+        ...
+
     def score(self, features: Features) -> NDArray[np.float32]:
         """Return `(n,)` scores; the arguments are left as they were."""
         ...

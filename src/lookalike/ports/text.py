@@ -85,6 +85,13 @@ class TextIndex(Protocol):
         """Return `(n,)` scores of the rows, equal to `search`'s; 0 where a row does not match."""
         ...
 
+    def score_fields(self, match: TextMatch, rows: RowArray, fields: Sequence[str]) -> FloatMatrix:
+        """Return `(n, f)` what the words of a match score in each field alone, 0 for nothing.
+
+        Over all fields they sum up to `score` where nothing but words is asked.
+        """
+        ...
+
     def correct(self, words: str) -> Sequence[Correction]:
         """Return corrections of misspelt words from the index's own vocabulary."""
         ...

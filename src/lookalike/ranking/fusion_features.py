@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 ALL_FEATURES: Final = tuple(FEATURES)
 BEHIND: Final = 10
 LEAST_SPREAD: Final = 1e-3
+FIELD_OF: Final = {"label_share": "labels", "ocr_share": "ocr_text", "colour_share": "colors"}
+"""The text field whose part of BM25 a feature tells; its column bears the field's name."""
+
+RECENCY: Final = "recency"
+
+IF_WANTED: Final = frozenset({RECENCY, *FIELD_OF.values()})
+"""Columns that are told only where a model weighs them or an answer is logged."""
+
 NEEDED: Final = ("bm25", "cosine")
 """What a query's paths must have given for a learned order: else one path alone speaks."""
 
@@ -47,6 +55,7 @@ def derive_features(features: Features, names: Sequence[str] = ALL_FEATURES) -> 
         "bm25_lead": lambda: bm25 / best * _lead(bm25) if best else bm25,
         "bm25_rank": lambda: _discount(np.where(matched, bm25, np.nan), missing=0.0),
         "matched": lambda: matched.astype(np.float64),
+        RECENCY: lambda: _column(features, RECENCY, count),
         "cosine": lambda: cosine,
         "cosine_gap": lambda: _gap(cosine),
         "cosine_z": lambda: _standard(cosine),
@@ -55,6 +64,8 @@ def derive_features(features: Features, names: Sequence[str] = ALL_FEATURES) -> 
         "region_gap": lambda: _gap(region),
         "region_seen": lambda: np.isfinite(region).astype(np.float64),
     }
+    for name, field in FIELD_OF.items():
+        makers[name] = lambda field=field: _column(features, field, count) / (best or 1.0)
     values = np.empty((count, len(names)), dtype=np.float64)
     for at, name in enumerate(names):
         values[:, at] = makers[name]()

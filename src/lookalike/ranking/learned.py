@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from lookalike.ranking.fusion_features import derive_features, has_both_paths
+from lookalike.ranking.fusion_features import FIELD_OF, IF_WANTED, derive_features, has_both_paths
 from lookalike.ranking.rrf import ReciprocalRankFusion
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from lookalike.domain.fusion import FusionModel
     from lookalike.ports.ranker import Features
+
+NOTHING: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,13 @@ class LinearRanker:
     def name(self) -> str:
         """The model's version."""
         return self.model.name
+
+    @property
+    def wants(self) -> frozenset[str]:
+        """The columns that it weighs of those that are told only if they are wanted."""
+        weights = zip(self.model.features, self.model.weights, strict=True)
+        weighed = {FIELD_OF.get(name, name) for name, weight in weights if abs(weight) > NOTHING}
+        return IF_WANTED & weighed
 
     def score(self, features: Features) -> NDArray[np.float32]:
         """Return `(n,)` scores in [0, 1]."""

@@ -22,6 +22,8 @@ DEFAULT_LIFTS: Final[Mapping[str, str]] = {"region": "cosine"}
 class ReciprocalRankFusion:
     """RRF (Cormack, Clarke and Büttcher 2009): the sum of weight / (rrf_k + rank) over features.
 
+    A small `rrf_k` lets the first of one path stand beside what both found, as it must where only
+    some images have words (ADR 37).
     Ranks begin at 1; equal values share the best of their ranks. BM25 counts only where words
     matched (a score above zero), the cosine always. A feature that is NaN adds nothing. Of a
     feature and the one that it `lifts` only the larger share counts: how near a region is says the
@@ -29,10 +31,11 @@ class ReciprocalRankFusion:
     possible value, so that scores lie in [0, 1].
     """
 
-    rrf_k: float = 60.0
+    rrf_k: float = 2.0
     weights: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_WEIGHTS))
     lifts: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULT_LIFTS))
     name: str = "rrf"
+    wants: frozenset[str] = frozenset()
 
     def score(self, features: Features) -> NDArray[np.float32]:
         """Return `(n,)` fused scores in [0, 1]."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -36,6 +38,21 @@ def test_features_are_told_over_all_candidates() -> None:
     np.testing.assert_allclose(table["cosine_rank"], [0.5, 1, np.nan, third], atol=1e-6)
     np.testing.assert_allclose(table["region_seen"], [0, 1, 1, 0])
     np.testing.assert_allclose(table["rrf"], ReciprocalRankFusion().score(FEATURES_OF_FOUR))
+
+
+def test_fields_of_the_text_are_shares_of_the_best_and_told_if_wanted() -> None:
+    told = FEATURES_OF_FOUR | {
+        "labels": np.array([1, 0, 2, 0], np.float32),
+        "recency": np.array([0, 0.5, 1, 0.2], np.float32),
+    }
+    table = dict(zip(NAMES, derive_features(told).T, strict=True))
+    np.testing.assert_allclose(table["label_share"], [0.25, 0, 0.5, 0])
+    np.testing.assert_allclose(table["recency"], told["recency"])
+    assert np.isnan(table["ocr_share"]).all()
+    assert LinearRanker(MODEL).wants == {"labels", "ocr_text", "colors", "recency"}
+    weights = tuple(float(name == "label_share") for name in NAMES)
+    assert LinearRanker(replace(MODEL, weights=weights)).wants == {"labels"}
+    assert not ReciprocalRankFusion().wants
 
 
 def test_shares_sum_up_to_the_score() -> None:
