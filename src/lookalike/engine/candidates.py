@@ -42,7 +42,8 @@ LEAST_COMPLETION_S: Final = 0.25
 class Gathered:
     """What all paths found: rows without repeats, features by name, and what went wrong.
 
-    `regions` maps a row to the number of its object that is nearest to the query.
+    `regions` maps a row to the number of its object that is nearest to the query. What `is_cut`
+    ended where the paths were as deep as was asked, not where nothing more was to be found.
     """
 
     rows: RowArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
@@ -50,6 +51,7 @@ class Gathered:
     regions: Mapping[int, int] = field(default_factory=dict[int, int])
     vector: QueryVector | None = None
     degraded: list[str] = field(default_factory=list)
+    is_cut: bool = False
 
     def keep_near_objects(self) -> NDArray[np.float32]:
         """Leave out the rows none of whose objects is near; return how near the others' are."""
@@ -124,6 +126,10 @@ class Gatherer:
         if found is not None:
             gathered.vector = found.vector
             gathered.degraded.extend(found.degraded)
+        lengths = [len(matched[0]) if matched is not None else 0]
+        if found is not None and not _must_match(query):
+            lengths.append(len(found.rows))
+        gathered.is_cut = max(lengths) >= depth
         with watch.stage("complete"):
             self._complete(query, found, matched, gathered, deadline, wanted)
         return gathered
@@ -135,19 +141,25 @@ class Gatherer:
         rows: RowArray,
         selection: Selection | None,
         watch: StageTimer,
+        *,
+        vector: QueryVector | None = None,
     ) -> Gathered:
-        """Return the query's vector and the features of given rows."""
-        vector = self._encoder.mix(query, pixels, self._stores)
+        """Return the query's vector, unless it is given, and the features of given rows."""
+        vector = vector or self._encoder.mix(query, pixels, self._stores)
         features: dict[str, NDArray[np.float32]] = {}
         if vector is not None:
-            none = np.empty(0, np.int64), np.empty(0, np.float32)
-            features["cosine"] = self._cosines(_VectorPath(vector, *none), rows)
+            features["cosine"] = self.cosines(vector, rows)
         if query.match:
             features["bm25"] = self._stores.texts.score(query.match, rows).reshape(-1)
         near = self._near(query, vector, selection, watch)
         if near is not None:
             features["region"] = near.feature(rows)
         return Gathered(rows, features, near.numbers_of() if near else {}, vector)
+
+    def cosines(self, vector: QueryVector, rows: RowArray) -> NDArray[np.float32]:
+        """Return the `(n,)` cosines of rows, NaN for one just added or removed."""
+        none = np.empty(0, np.int64), np.empty(0, np.float32)
+        return self._cosines(_VectorPath(vector, *none), rows)
 
     def _near(
         self,
@@ -227,7 +239,7 @@ class Gatherer:
         none = np.empty(0, dtype=np.int64)
         vector_rows = found.rows if found is not None else none
         word_rows = matched[0] if matched is not None else none
-        must_match = bool(query.match.phrases or query.match.ocr_phrases)
+        must_match = _must_match(query)
         rows = word_rows if must_match else np.union1d(vector_rows, word_rows)
         if near is not None and not must_match:
             rows = np.union1d(rows, near.rows)
@@ -254,13 +266,13 @@ class Gatherer:
         by_field = _wait(parts, deadline, "text", gathered.degraded) if parts else None
         if by_field is not None:
             gathered.features |= _by_field(rows, word_rows, fields, by_field)
-        if rows.shape[0] and RECENCY in wanted:
+        if rows.shape[0] and RECENCY in wanted and self._stores.is_dense:
             gathered.features[RECENCY] = _recency(rows)
         if near is not None and rows.shape[0]:
             gathered.features["region"] = near.feature(rows)
             gathered.regions = near.numbers_of()
 
-    def _fetched(self, rows: RowArray) -> FloatMatrix:
+    def vectors_of(self, rows: RowArray) -> FloatMatrix:
         """Return the `(n, dim)` vectors of rows; NaN for one just added or removed."""
         store = self._stores.vectors
         try:
@@ -299,8 +311,13 @@ class Gatherer:
         cosines[is_found] = found_scores[at[is_found]]
         missing = np.flatnonzero(~is_found)
         if missing.size:
-            cosines[missing] = self._fetched(rows[missing]) @ found.vector.vector
+            cosines[missing] = self.vectors_of(rows[missing]) @ found.vector.vector
         return cosines
+
+
+def _must_match(query: Query) -> bool:
+    """Tell whether only images that the words find are answers."""
+    return bool(query.match.phrases or query.match.ocr_phrases)
 
 
 def _depth(query: Query) -> int:
@@ -320,7 +337,7 @@ def _by_field(
 
 
 def _recency(rows: RowArray) -> NDArray[np.float32]:
-    """Return how late each of `(n,)` rows was added among them, from 0 to 1; rows only grow."""
+    """Return how late each of `(n,)` rows was added among them, from 0 to 1; rows only grow in a folder."""
     oldest, newest = int(rows.min()), int(rows.max())
     return ((rows - oldest) / max(1, newest - oldest)).astype(np.float32)
 
