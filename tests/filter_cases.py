@@ -18,6 +18,7 @@ from lookalike.domain.images import (
     DetectedObject,
     ImageFacts,
     ImageRecord,
+    PaletteColour,
     Row,
     Source,
     image_id,
@@ -25,6 +26,13 @@ from lookalike.domain.images import (
 
 SITES = ["", "org", "example.org", "a.example.org", "notexample.org", "b.a.example.org"]
 LICENCES = ["unknown", "cc0", "cc-by-4.0", "cc-by-nc-nd-2.0", "public-domain", "mit"]
+PALETTE = [
+    PaletteColour((53.2, 80.1, 67.2), 0.5),
+    PaletteColour((55.0, 78.0, 60.0), 0.02),
+    PaletteColour((32.3, 79.2, -107.9), 0.2),
+    PaletteColour((0.0, 0.0, 0.0), 0.01),
+]
+SHADES = ["#ff0000~15", "#0000ff~8", "#000000~15", "#123456~1", "#808080~50"]
 LICENCES_WANTED = [*LICENCES, "cc", "open", "commercial", "modification", "cc-by", "all"]
 LABELS = ["cat", "dog", "sofa", "penguin"]
 OBJECTS_WANTED = [*LABELS, "couch", "cow", "animal", "pet", "furniture"]
@@ -47,6 +55,7 @@ FACTS = st.builds(
     is_animated=st.booleans(),
     is_transparent=st.booleans(),
     taken=st.none() | TIMES,
+    palette=st.lists(st.sampled_from(PALETTE), max_size=3).map(tuple),
     color_tags=st.lists(st.sampled_from([*COLOR_NAMES, "odd"]), max_size=3).map(tuple),
     licence=st.sampled_from(LICENCES),
 )
@@ -76,7 +85,7 @@ BOUNDS = st.none() | st.sampled_from([-1.0, 0.0, 0.5, 1, 100, 110.5, 10000, 1e9,
 COUNTS = st.integers(-1, 5)
 CONDITIONS = st.one_of(
     one_of("type", TYPES),
-    one_of("color", COLOR_NAMES),
+    one_of("color", [*COLOR_NAMES, *SHADES]),
     one_of("licence", LICENCES_WANTED),
     one_of("site", [*SITES, "com"]),
     one_of("aspect", ASPECTS),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from pyroaring import BitMap
 
 from lookalike.domain.objects import counts_of
+from lookalike.domain.shades import shades_borne
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,13 +24,15 @@ if TYPE_CHECKING:
     from lookalike.domain.images import ImageRecord
 
 MAGIC: Final = b"LKBITMAP"
-FORMAT: Final = 1
+FORMAT: Final = 2
+"""1 held no colours by value; a file of another format is made anew from the log."""
+
 _PREFIX_BYTES: Final = len(MAGIC) + 12
 
 _Key: TypeAlias = tuple[str, int]
 
 Term: TypeAlias = tuple[str, str, int]
-"""Kind (`site`, `licence`, `label`, `count`, `set`), word, and for labels the least count."""
+"""Kind (`site`, `licence`, `label`, `shade`, `count`, `set`), word, for labels the least count."""
 
 
 class Bitmaps:
@@ -146,6 +149,7 @@ def terms_of(record: ImageRecord) -> set[Term]:
     for site in record.sites:
         labels = site.split(".")
         terms.update(("site", ".".join(labels[at:]), 0) for at in range(len(labels)))
+    terms.update(("shade", cell, 0) for cell in shades_borne(record.facts.palette))
     for label, count in counts_of(record.objects).items():
         terms.update(("label", label, least) for least in range(1, count + 1))
     return terms

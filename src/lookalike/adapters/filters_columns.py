@@ -41,6 +41,7 @@ from lookalike.domain.filters import (
 )
 from lookalike.domain.hits import Selection
 from lookalike.domain.licences import licence_matches
+from lookalike.domain.shades import is_shade, shades_near
 from lookalike.ports.filters import Listing, Place
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ CACHE_BYTES: Final = 64 * 1024 * 1024
 
 _REMOVED: Final[Term] = ("set", "removed", 0)
 _DESCRIBED: Final[Term] = ("set", "described", 0)
-_DERIVED_KINDS: Final = ("site", "licence", "label", "count")
+_DERIVED_KINDS: Final = ("site", "licence", "label", "shade", "count")
 
 
 class ColumnsFilterIndex:
@@ -295,7 +296,10 @@ class ColumnsFilterIndex:
             return self._filled(self._visible(*(("licence", word, 0) for word in meant)))
         if condition.field == "color":
             bits = sum(COLOR_BITS.get(word, 0) for word in wanted)
-            return (maps["colors"] & np.uint16(bits)) != 0
+            mask = (maps["colors"] & np.uint16(bits)) != 0
+            cells = {cell for word in wanted if is_shade(word) for cell in shades_near(word)}
+            mask[self._visible(*(("shade", cell, 0) for cell in cells))] = True
+            return mask
         mask_of = {"type": _type_mask, "aspect": _aspect_mask, "size": _size_mask}[condition.field]
         mask = np.zeros(self._files.rows, dtype=bool)
         for word in wanted:

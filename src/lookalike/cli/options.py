@@ -118,7 +118,7 @@ def _filter(help_text: str, metavar: str, *names: str) -> OptionInfo:
     )
 
 
-Color: TypeAlias = Annotated[str | None, _filter("Colours, such as red or blue,white.", "NAME")]
+Color: TypeAlias = Annotated[str | None, _filter("Colours, such as red or blue,white or #ff8800~15.", "NAME")]
 Size: TypeAlias = Annotated[str | None, _filter("icon, small, medium, large or huge.", "NAME")]
 Aspect: TypeAlias = Annotated[str | None, _filter("square, wide, tall or panorama.", "NAME")]
 MinWidth: TypeAlias = Annotated[int | None, _filter("Least width in pixels.", "PX")]
@@ -127,7 +127,7 @@ MaxWidth: TypeAlias = Annotated[int | None, _filter("Greatest width in pixels.",
 MaxHeight: TypeAlias = Annotated[int | None, _filter("Greatest height in pixels.", "PX")]
 Licence: TypeAlias = Annotated[
     str | None,
-    _filter("A licence id such as cc-by-4.0, or cc, open, commercial, modification.", "ID"),
+    _filter("A licence id such as cc-by-4.0, or cc, open, commercial, modify.", "ID"),
 ]
 Site: TypeAlias = Annotated[str | None, _filter("A site such as example.org.", "HOST")]
 Type: TypeAlias = Annotated[

@@ -71,18 +71,26 @@ class LookalikeError(Exception):
 
 
 class UsageError(LookalikeError):
-    """The request is wrong; `place` says which characters `[begin, end)` of the `text` are."""
+    """The request is wrong; `place` says which characters `[begin, end)` of the `text` are.
+
+    `culprit` is the part of a longer piece that is to be pointed at, where that is known.
+    """
 
     code = "usage"
     exit_code = 2
     http_status = 400
     text: str = ""
+    culprit: str = ""
     place: tuple[int, int] | None = None
 
     def point(self, text: str, begin: int, end: int) -> None:
         """Say where in a text the fault lies, unless that is known."""
-        if self.place is None:
-            self.text, self.place = text, (begin, end)
+        if self.place is not None:
+            return
+        at = text.lower().find(self.culprit.lower(), begin, end) if self.culprit else -1
+        if at >= 0:
+            begin, end = at, at + len(self.culprit)
+        self.text, self.place = text, (begin, end)
 
     def to_json(self) -> dict[str, object]:
         """Return what scripts and callers over HTTP are told, with the place where it is known."""

@@ -22,6 +22,7 @@ from lookalike.domain.filters import (
 )
 from lookalike.domain.licences import GROUPS, licence_matches, normalise_licence
 from lookalike.domain.objects import counts_of
+from lookalike.domain.shades import is_shade, shades_borne, shades_near
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from lookalike.domain.filters import Filter
     from lookalike.domain.images import ImageRecord
 
+_SHADE: Final = "shade"
 _VERSIONED: Final = re.compile(r"(?P<licence>.+)-[\d.]+", re.S)
 
 
@@ -73,6 +75,7 @@ def terms_of(record: ImageRecord) -> FilterTerms:
         if versioned := _VERSIONED.fullmatch(licence):
             terms.add(f"licence:{versioned['licence']}")
         terms.update(f"licences:{group}" for group in GROUPS if licence_matches(licence, group))
+    terms.update(f"{_SHADE}:{cell}" for cell in shades_borne(record.facts.palette))
     for label, count in counts_of(record.objects).items():
         terms.update(_object(label, number) for number in range(1, count + 1))
     numbers: dict[NumberField, float] = {name: number_of(record, name) for name in NUMBER_FIELDS}
@@ -102,7 +105,9 @@ def _clauses(condition: OneOf | Between | HasObject) -> Iterator[Clause]:
     if isinstance(condition, Between):
         yield condition
     elif isinstance(condition, OneOf):
-        terms = frozenset(_term(condition.field, value) for value in condition.values)
+        terms = frozenset(
+            term for value in condition.values for term in _terms(condition.field, value)
+        )
         yield NoTerm(terms) if condition.is_negated else AnyTerm(terms)
     else:
         yield from _object_clauses(condition)
@@ -125,10 +130,15 @@ def _object_clauses(condition: HasObject) -> Iterator[Clause]:
         yield NoTerm(enough, too_many)
 
 
-def _term(field: str, value: str) -> str:
-    if field != "licence":
-        return f"{field}:{value}"
-    return f"licences:{value}" if value in GROUPS else f"licence:{normalise_licence(value)}"
+def _terms(field: str, value: str) -> Iterator[str]:
+    """Yield the terms any of which a value of a word field stands for."""
+    if field == "licence":
+        is_group = value in GROUPS
+        yield f"licences:{value}" if is_group else f"licence:{normalise_licence(value)}"
+    elif field == "color" and is_shade(value):
+        yield from (f"{_SHADE}:{cell}" for cell in shades_near(value))
+    else:
+        yield f"{field}:{value}"
 
 
 def _object(label: str, count: int) -> str:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from lookalike.domain.errors import FilterError, suggest_names
 from lookalike.domain.images import COLOR_NAMES, KINDS
-from lookalike.domain.licences import GROUPS, licence_matches, normalise_licence
+from lookalike.domain.licences import GROUP_ALIASES, GROUPS, licence_matches, normalise_licence
 from lookalike.domain.objects import counts_of
+from lookalike.domain.shades import is_shade, parse_shade, shades_borne, shades_near
 
 if TYPE_CHECKING:
     from lookalike.domain.images import ImageRecord
@@ -50,7 +51,10 @@ _ASPECT_ALIASES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
-    """The field's value (or one of its values) is among `values`."""
+    """The field's value (or one of its values) is among `values`.
+
+    A colour by value (`#ff8800~15`) stands for all that lie within its tolerance.
+    """
 
     field: WordField
     values: frozenset[str]
@@ -114,7 +118,10 @@ def one_of(field: str, values: str, *, is_negated: bool = False) -> OneOf:
 def _canonical(field: str, value: str) -> str:
     value = value.lower()
     if field == "licence":
+        value = GROUP_ALIASES.get(value, value)
         return value if value in GROUPS else normalise_licence(value)
+    if field == "color" and is_shade(value):
+        return str(parse_shade(value))
     if field == "site":
         return value.removeprefix("www.").rstrip("/.")
     value = {"color": _COLOR_ALIASES, "aspect": _ASPECT_ALIASES}.get(field, {}).get(value, value)
@@ -215,6 +222,10 @@ def _meetswords_of(record: ImageRecord, condition: OneOf) -> bool:
         return any(licence_matches(has, want) for has in record.licences for want in wanted)
     if condition.field == "site":
         return any(site_matches(has, want) for has in record.sites for want in wanted)
+    if condition.field == "color" and (values := {one for one in wanted if is_shade(one)}):
+        borne = shades_borne(record.facts.palette)
+        if any(borne & shades_near(value) for value in values):
+            return True
     return bool(words_of(record, condition.field) & wanted)
 
 

@@ -16,6 +16,9 @@ GROUPS: Final[dict[str, str]] = {
     "modification": "a licence that allows changes",
 }
 
+GROUP_ALIASES: Final = {"modify": "modification"}
+"""Other words for the groups."""
+
 _ALIASES: Final[dict[str, str]] = {
     "": UNKNOWN,
     "none": UNKNOWN,

@@ -1,4 +1,4 @@
-"""The colours of a picture: CIELAB, a palette of at most six, and basic colour terms.
+"""The colours of a picture: CIELAB, a palette of at most sixteen, and basic colour terms.
 
 Pixels are looked up in tables of 32 levels a channel, so that a picture costs a few
 indexing operations on a small version of itself.
@@ -20,13 +20,13 @@ from lookalike.imaging.colour_weights import WEIGHTS
 
 FloatArray: TypeAlias = NDArray[np.float32]
 
-PALETTE_SIZE: Final = 6
+PALETTE_SIZE: Final = 16
 _LEVELS: Final = 32
 _COARSE_CELLS: Final = 4096
-_MERGE_DISTANCE: Final = 12.0
+_MERGE_DISTANCE: Final = 8.0
 """CIELAB distance under which two palette entries would look like one colour."""
 
-_MIN_WEIGHT: Final = 0.015
+_MIN_WEIGHT: Final = 0.01
 _OPAQUE: Final = 128
 
 _TO_XYZ: Final = (

@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 
 FILTER_NAMES: Final[dict[str, str]] = {
     "type": "photo, clipart, lineart, animated, transparent",
-    "color": "one of the eleven basic colours, or several with commas",
+    "color": "one of the eleven basic colours, or a value: #ff8800~15; several with commas",
     "size": "icon, small, medium, large, huge",
     "aspect": "square, wide, tall, panorama",
-    "licence": "a licence id, or cc, open, commercial, modification",
+    "licence": "a licence id, or cc, open, commercial, modify",
     "site": "a site, with its sub-domains",
     "min_width": "least width in pixels",
     "max_width": "most width in pixels",
