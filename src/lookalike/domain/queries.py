@@ -58,7 +58,8 @@ class Query:
     answer to say so; they stand in `filter`. `is_collapsed` shows one of each group of copies.
     `is_of_objects` finds by the objects in pictures alone, the nearest first. `is_traced` keeps
     with each hit what a fusion model weighs of it. `is_mixed` lets the nearest by vectors take
-    turns with the usual order.
+    turns with the usual order. `more` and `less` are ids of images that were judged to be what is
+    wanted and not. `diversity` in [0, 1] is how much the hits may not repeat each other.
     """
 
     source: str = ""
@@ -75,8 +76,16 @@ class Query:
     is_of_objects: bool = False
     is_traced: bool = False
     is_mixed: bool = False
+    more: tuple[str, ...] = ()
+    less: tuple[str, ...] = ()
+    diversity: float = 0.0
 
     @property
     def is_empty(self) -> bool:
         """Tell whether nothing is asked; a filter alone is a question."""
-        return not (self.texts or self.images or self.match or self.filter)
+        return self.is_listing and not self.filter
+
+    @property
+    def is_listing(self) -> bool:
+        """Tell whether nothing is asked by which images could be ranked."""
+        return not (self.texts or self.images or self.match or self.more or self.less)

@@ -337,7 +337,7 @@ def _by_field(
 
 
 def _recency(rows: RowArray) -> NDArray[np.float32]:
-    """Return how late each of `(n,)` rows was added among them, from 0 to 1; rows only grow in a folder."""
+    """Return how late each of `(n,)` rows was added, from 0 to 1; rows grow in a folder alone."""
     oldest, newest = int(rows.min()), int(rows.max())
     return ((rows - oldest) / max(1, newest - oldest)).astype(np.float32)
 

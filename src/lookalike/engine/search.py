@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from lookalike.domain.errors import CursorError, QueryError, StoreError, UsageError
-from lookalike.domain.filters import HasObject
-from lookalike.domain.hits import Hit, MatchedObject, SearchResult
-from lookalike.domain.objects import classes_of
+from lookalike.domain.hits import SearchResult
+from lookalike.engine.background import BackgroundSampler
 from lookalike.engine.candidates import Gatherer
 from lookalike.engine.cursor import (
+    DeepCursor,
     ListingCursor,
     RankedCursor,
     decode_cursor,
@@ -22,20 +21,22 @@ from lookalike.engine.cursor import (
     encode_cursor,
     fingerprint,
 )
+from lookalike.engine.deep import behind, deep_page
 from lookalike.engine.learning_trace import mixed_if_asked, tell
-from lookalike.ranking.calibration import LEAST_SAMPLE, Background
+from lookalike.engine.presenting import Page, Presenter
+from lookalike.ranking.diversity import mmr_order
 from lookalike.ranking.fusion_features import IF_WANTED
 from lookalike.telemetry.stages import StageTimer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
     from lookalike.domain.arrays import BoolMask, Pixels, RowArray
-    from lookalike.domain.hits import Selection, Traced
-    from lookalike.domain.images import ImageRecord
+    from lookalike.domain.hits import Selection
     from lookalike.domain.queries import Query
+    from lookalike.engine.candidates import Gathered
     from lookalike.engine.query_vectors import QueryEncoder, QueryVector
     from lookalike.engine.stores import Stores
     from lookalike.ports.ranker import Ranker
@@ -44,46 +45,6 @@ MOST_HITS: Final = 1000
 LEAST_COLLAPSED: Final = 100
 COLLAPSED_PAGES: Final = 4
 """How deep copies are looked for in a ranking: so many hits, or so many pages."""
-
-BACKGROUND_SIZE: Final = 512
-BACKGROUND_GROWTH: Final = 1.5
-"""The background sample is drawn anew when the index has grown by this factor."""
-
-BACKGROUND_S: Final = 600.0
-EMPTY_BACKGROUND_S: Final = 5.0
-"""Where rows do not count up, the sample is drawn anew after so long, sooner one that is empty."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Page:
-    """The rows of one page with their scores and features, in order, and what comes after."""
-
-    rows: RowArray
-    scores: NDArray[np.float32]
-    features: Mapping[str, NDArray[np.float32]]
-    vector: QueryVector | None
-    total: int
-    next: str | None
-    regions: Mapping[int, int] = field(default_factory=dict[int, int])
-    shares: Mapping[str, NDArray[np.float32]] = field(default_factory=dict[str, Any])
-    traced: Sequence[Traced] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Drawn:
-    """A background sample, how many rows there were when it was drawn, and when that was."""
-
-    background: Background
-    rows: int
-    at: float
-
-    def is_fresh(self, stores: Stores, now: float) -> bool:
-        """Tell whether the sample still stands for the index."""
-        if stores.is_dense:
-            return stores.visible_rows <= self.rows * BACKGROUND_GROWTH
-        return now - self.at < (
-            BACKGROUND_S if len(self.background.vectors) else EMPTY_BACKGROUND_S
-        )
 
 
 class Searcher:
@@ -99,7 +60,8 @@ class Searcher:
         self._index_id = index_id
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="search")
         self._gatherer = Gatherer(stores, encoder, self._threads)
-        self._background: _Drawn | None = None
+        self._sampler = BackgroundSampler(stores)
+        self._presenter = Presenter(stores, self._threads, self._sampler)
 
     def search(self, query: Query) -> SearchResult:
         """Answer a query; what is wrong with the query is raised, what fails inside is degraded."""
@@ -114,7 +76,7 @@ class Searcher:
                 selection = self._stores.filters.select(query.filter)
         page = self._page(query, pixels, selection, watch, degraded)
         with watch.stage("records"):
-            hits = self._hits(query, page, degraded)
+            hits = self._presenter.hits(query, page, degraded)
         timings = {**watch.stages, "total": watch.total_ms}
         return SearchResult(
             query=query.source,
@@ -136,7 +98,7 @@ class Searcher:
         self._threads.submit(self._encoder.preload)
         anything = np.eye(1, self._stores.vectors.dim, dtype=np.float32)
         self._stores.vectors.search(anything, k=1, query_kind="text")
-        self._sample()
+        self._sampler.sample()
 
     def close(self) -> None:
         """End the threads."""
@@ -149,21 +111,33 @@ class Searcher:
         selection: Selection | None,
         watch: StageTimer,
         degraded: list[str],
-    ) -> _Page:
+    ) -> Page:
         owner = self._owner(query)
         cursor = decode_cursor(query.cursor, owner) if query.cursor else None
-        is_listing = not (query.texts or query.images or query.match)
-        if is_listing:
-            if isinstance(cursor, RankedCursor):
+        if query.is_listing:
+            if isinstance(cursor, RankedCursor | DeepCursor):
                 raise CursorError("the cursor belongs to another query")
             return self._listing(query, selection, cursor, owner)
         if isinstance(cursor, ListingCursor):
             raise CursorError("the cursor belongs to another query")
+        if isinstance(cursor, DeepCursor):
+            return self._deeper(query, pixels, selection, cursor, watch)
         if cursor is not None:
             rows = cursor.rows[: query.k]
             known = self._gatherer.features(query, pixels, rows, selection, watch)
             page = self._cut(cursor, known.features, known.vector, query.k, owner)
             return replace(page, regions=known.regions)
+        return self._first(query, pixels, selection, watch, degraded)
+
+    def _first(
+        self,
+        query: Query,
+        pixels: list[Pixels | None],
+        selection: Selection | None,
+        watch: StageTimer,
+        degraded: list[str],
+    ) -> Page:
+        """Rank what all paths find, freeze the order, and return the first page of it."""
         wanted = IF_WANTED if query.is_traced else self._ranker.wants
         gathered = self._gatherer.gather(query, pixels, selection, watch, wanted=wanted)
         degraded.extend(gathered.degraded)
@@ -178,14 +152,71 @@ class Searcher:
         if query.is_collapsed and len(order):
             with watch.stage("collapse"):
                 order = order[self._kept(gathered.rows[order], query.k, degraded)]
+        if query.diversity and len(order):
+            with watch.stage("diversify"):
+                order = self._spread(query, gathered.rows, scores, order)
         usual, order = order, mixed_if_asked(query, gathered.features, order)
-        ranked = RankedCursor(gathered.rows[order], scores[order], 0, len(order))
+        ranked = RankedCursor(
+            gathered.rows[order], scores[order], 0, len(order),
+            seen=np.sort(np.delete(gathered.rows, order)),
+            horizon=self._horizon(query, selection, gathered),
+        )  # fmt: skip
         features = {name: values[order] for name, values in gathered.features.items()}
-        page = self._cut(ranked, features, gathered.vector, query.k, owner)
+        page = self._cut(ranked, features, gathered.vector, query.k, self._owner(query))
         if query.is_of_objects:
             return replace(page, regions=gathered.regions)
         shares, traced = tell(query, self._ranker, gathered.features, usual, order)
         return replace(page, regions=gathered.regions, shares=shares, traced=traced)
+
+    def _deeper(
+        self,
+        query: Query,
+        pixels: list[Pixels | None],
+        selection: Selection | None,
+        cursor: DeepCursor,
+        watch: StageTimer,
+    ) -> Page:
+        """Return a page behind the ranking."""
+        with watch.stage("encode"):
+            vector = self._encoder.mix(query, pixels, self._stores)
+        with watch.stage("deep"):
+            found = deep_page(
+                query, vector, selection, cursor, stores=self._stores, gatherer=self._gatherer
+            )
+        known = self._gatherer.features(query, pixels, found.rows, selection, watch, vector=vector)
+        return Page(
+            rows=found.rows,
+            scores=found.scores,
+            features=known.features,
+            vector=vector,
+            total=cursor.total,
+            next=encode_cursor(found.next, self._owner(query)) if found.next else None,
+            regions=known.regions,
+        )
+
+    def _horizon(self, query: Query, selection: Selection | None, gathered: Gathered) -> int | None:
+        """Return below which row there is more than was gathered; None where there is nothing."""
+        stores = self._stores
+        if query.is_of_objects or not gathered.is_cut:
+            return None
+        if stores.is_dense:
+            count = selection.count if selection is not None else len(stores.vectors)
+            if count is not None and len(gathered.rows) >= count:
+                return None
+        return stores.visible_rows
+
+    def _spread(
+        self,
+        query: Query,
+        rows: RowArray,
+        scores: NDArray[np.float32],
+        order: NDArray[np.int64],
+    ) -> NDArray[np.int64]:
+        """Return an order whose first pages repeat themselves less."""
+        first = order[: max(LEAST_COLLAPSED, COLLAPSED_PAGES * query.k)]
+        vectors = self._gatherer.vectors_of(rows[first])
+        chosen = mmr_order(scores[first], vectors, query.diversity)
+        return np.concatenate([first[chosen], order[len(first) :]])
 
     def _kept(self, rows: RowArray, k: int, degraded: list[str]) -> BoolMask:
         """Tell which of ranked `(n,)` rows to keep: of each group of copies the first alone.
@@ -212,16 +243,20 @@ class Searcher:
         vector: QueryVector | None,
         k: int,
         owner: bytes,
-    ) -> _Page:
-        rest = replace(ranked, offset=k)
-        has_more = len(ranked.rows) > k
-        return _Page(
+    ) -> Page:
+        following = behind(ranked)
+        if len(ranked.rows) > k:
+            seen = ranked.seen if ranked.horizon is None else (
+                np.union1d(ranked.seen, ranked.rows[:k])
+            )  # fmt: skip
+            following = replace(ranked, offset=k, seen=seen)
+        return Page(
             rows=ranked.rows[:k],
             scores=ranked.scores[:k],
             features={name: values[:k] for name, values in features.items()},
             vector=vector,
             total=ranked.total,
-            next=encode_cursor(rest, owner) if has_more else None,
+            next=encode_cursor(following, owner) if following else None,
         )
 
     def _listing(
@@ -230,7 +265,7 @@ class Searcher:
         selection: Selection | None,
         cursor: ListingCursor | None,
         owner: bytes,
-    ) -> _Page:
+    ) -> Page:
         """Return the images a filter alone selects, the newest first."""
         if selection is None:
             raise QueryError("nothing is asked", hint="give words, a picture or a filter")
@@ -238,7 +273,7 @@ class Searcher:
         listing = self._stores.filters.listing(selection, k=query.k, after=after)
         total = cursor.total if cursor else listing.total
         following = ListingCursor(listing.last, total) if listing.last else None
-        return _Page(
+        return Page(
             rows=listing.rows,
             scores=np.ones(len(listing.rows), dtype=np.float32),
             features={},
@@ -246,85 +281,6 @@ class Searcher:
             total=total,
             next=encode_cursor(following, owner) if following else None,
         )
-
-    def _hits(self, query: Query, page: _Page, degraded: list[str]) -> Sequence[Hit]:
-        asked = self._threads.submit(self._why, query, page)  # beside the catalog's answer
-        records = self._stores.catalog.records([int(row) for row in page.rows])
-        relevance = self._relevance(page, degraded)
-        try:
-            why = asked.result()
-        except StoreError as error:  # the hits stand without their explanation
-            degraded.append(f"explanation: {error.code}: {error.message}")
-            why = [()] * len(page.rows)
-        extra = self._copies_under(records, degraded)
-        hits: list[Hit] = []
-        for at, record in enumerate(records):
-            if record is None:
-                continue  # removed since the ranking was frozen
-            hits.append(
-                Hit(
-                    record=record,
-                    score=float(page.scores[at]),
-                    relevance=float(relevance[at]),
-                    parts={
-                        name: float(values[at])
-                        for name, values in page.features.items()
-                        if np.isfinite(values[at]) and name not in IF_WANTED
-                    },
-                    why=why[at],
-                    copies=copies_of(record) + extra.get(record.row, 0),
-                    objects=_matched(query, page, at, record),
-                    shares={name: float(values[at]) for name, values in page.shares.items()},
-                    traced=page.traced[at] if page.traced else None,
-                )
-            )
-        return hits
-
-    def _copies_under(
-        self, records: Sequence[ImageRecord | None], degraded: list[str]
-    ) -> Mapping[int, int]:
-        """Return how many other images are the same picture as each record."""
-        known = [one for one in records if one is not None]
-        group_of = {one.row: one.copy_group for one in known if one.copy_group is not None}
-        if not group_of:
-            return {}
-        try:
-            members = self._stores.copies.members(sorted(set(group_of.values())))
-        except StoreError as error:
-            degraded.append(f"copies: {error.code}: {error.message}")
-            return {}
-        return {row: max(0, len(members.get(group, ())) - 1) for row, group in group_of.items()}
-
-    def _why(self, query: Query, page: _Page) -> Sequence[tuple[str, ...]]:
-        """Return the matched terms of each row; none where words were not asked or not found."""
-        if not query.match or "bm25" not in page.features:
-            return [()] * len(page.rows)
-        return self._stores.texts.matched_terms(query.match, page.rows)
-
-    def _relevance(self, page: _Page, degraded: list[str]) -> NDArray[np.float32]:
-        cosines = page.features.get("cosine")
-        if cosines is None or page.vector is None:
-            return np.ones(len(page.rows), dtype=np.float32)
-        try:
-            sample = self._sample()
-        except StoreError as error:
-            degraded.append(f"relevance: {error.code}: {error.message}")
-            sample = Background(np.empty((0, self._stores.vectors.dim), dtype=np.float32))
-        return np.nan_to_num(sample.relevance(page.vector.vector, cosines))
-
-    def _sample(self) -> Background:
-        """Return the background, drawn anew when the index has grown or the sample is old."""
-        drawn = self._background
-        if drawn is not None and drawn.is_fresh(self._stores, time.monotonic()):
-            return drawn.background
-        stores = self._stores
-        rows = np.asarray(stores.catalog.sample_rows(BACKGROUND_SIZE), dtype=np.int64)
-        rows = rows[rows < stores.visible_rows]
-        rows = rows[stores.vectors.has(rows)]
-        vectors = stores.vectors.fetch(rows[: len(rows) if len(rows) >= LEAST_SAMPLE else 0])
-        background = Background(vectors)
-        self._background = _Drawn(background, stores.visible_rows, time.monotonic())
-        return background
 
     def _owner(self, query: Query) -> bytes:
         images = [
@@ -335,10 +291,11 @@ class Searcher:
         return fingerprint(
             self._index_id, self._stores.space, repr(query.match), repr(_stable(query)),
             "objects" if query.is_of_objects else "", *texts, "|", *images,
+            "|", *query.more, "|", *query.less, f"{query.diversity:g}",
         )  # fmt: skip
 
     def _explain(
-        self, query: Query, selection: Selection | None, page: _Page
+        self, query: Query, selection: Selection | None, page: Page
     ) -> Mapping[str, object]:
         stats = self._stores.vectors.stats()
         return {
@@ -351,27 +308,6 @@ class Searcher:
             "excluded": list(query.match.excluded),
             **self._ranker.explain(),
         }
-
-
-def copies_of(record: ImageRecord) -> int:
-    """Return at how many other places the very file was seen."""
-    return max(0, sum(not source.is_vanished for source in record.sources) - 1)
-
-
-def _matched(query: Query, page: _Page, at: int, record: ImageRecord) -> tuple[MatchedObject, ...]:
-    """Return the objects that filters asked for, and the one that is nearest to the query."""
-    asked = {
-        one.label
-        for one in query.filter.conditions
-        if isinstance(one, HasObject) and not one.is_negated and one.at_least > 0
-    }
-    cosine = page.features["region"][at] if "region" in page.features else np.nan
-    nearest = page.regions.get(int(page.rows[at])) if np.isfinite(cosine) else None
-    return tuple(
-        MatchedObject(found, float(cosine) if number == nearest else None)
-        for number, found in enumerate(record.objects)
-        if number == nearest or asked & set(classes_of(found.label))
-    )
 
 
 def _stable(query: Query) -> list[str]:

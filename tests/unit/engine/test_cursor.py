@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from lookalike.domain.errors import CursorError
 from lookalike.engine.cursor import (
+    DeepCursor,
     ListingCursor,
     RankedCursor,
     decode_cursor,
@@ -27,6 +28,25 @@ def test_rankings_round_trip(rows, offset):
     assert read.rows.tolist() == rows[offset:]
     assert read.scores == pytest.approx(scores[offset:], abs=1e-3)
     assert read.total == len(rows)
+
+
+@given(st.sets(st.integers(0, 2**62)), st.sets(st.integers(0, 2**62), max_size=5), st.floats(-1, 1))
+def test_places_behind_a_ranking_round_trip(seen, edge, last):
+    rows = [np.array(sorted(one), np.int64) for one in (seen, edge)]
+    cursor = DeepCursor(last, 0.5, *rows, given=2000, total=700, horizon=(1 << 63) - 1)
+    read = decode_cursor(encode_cursor(cursor, OWNER), OWNER)
+    assert isinstance(read, DeepCursor)
+    assert (read.seen.tolist(), read.edge.tolist()) == (sorted(seen), sorted(edge))
+    assert (read.last, read.floor, read.given, read.total) == (last, 0.5, 2000, 700)
+    assert read.horizon == cursor.horizon
+
+
+def test_what_a_ranking_gave_before_travels_with_it():
+    rows = np.arange(50)
+    cursor = RankedCursor(rows, np.zeros(50, np.float32), 20, 50, np.arange(20), horizon=90)
+    read = decode_cursor(encode_cursor(cursor, OWNER), OWNER)
+    assert isinstance(read, RankedCursor)
+    assert (read.seen.tolist(), read.horizon) == (list(range(20)), 90)
 
 
 def test_listings_round_trip():
