@@ -21,6 +21,7 @@ from lookalike.domain.fusion import FEATURES, FusionModel
 from lookalike.domain.queries import Query
 from lookalike.engine.learning_trace import tell
 from lookalike.evaluation.reports import describe_machine
+from lookalike.ranking.fusion_features import IF_WANTED
 from lookalike.ranking.learned import LinearRanker
 from lookalike.ranking.rrf import ReciprocalRankFusion
 from lookalike.wiring.evaluation import commit_of
@@ -61,15 +62,14 @@ def main() -> None:
 
 
 def made(size):
-    """Return features as both paths and the regions give them."""
+    """Return features as both paths, the regions and the fields of the text give them."""
     draw = np.random.default_rng(SEED)
     bm25 = np.where(draw.random(size) < 0.5, draw.gamma(2, 3, size), 0)
     region = np.where(draw.random(size) < 0.3, draw.random(size), np.nan)
     cosine = draw.normal(0.2, 0.05, size)
-    return {
-        name: values.astype(np.float32)
-        for name, values in (("bm25", bm25), ("cosine", cosine), ("region", region))
-    }
+    columns = {"bm25": bm25, "cosine": cosine, "region": region}
+    columns |= {name: draw.random(size) for name in sorted(IF_WANTED)}
+    return {name: values.astype(np.float32) for name, values in columns.items()}
 
 
 def ordered(ranker, features):

@@ -12,7 +12,7 @@ the position, so that few moves give a smooth curve and many give each position 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -36,6 +36,9 @@ KNOWN: Final = 20
 USUAL_POWER: Final = 1.0
 POWER_SPREAD: Final = 1.0
 POSITION_SPREAD: Final = 0.3
+CAUTION: Final = 1.0
+"""How many standard errors are taken off before clicks are corrected."""
+
 LEAST_PROPENSITY: Final = 0.01
 
 
@@ -44,13 +47,24 @@ class Propensities:
     """How likely positions from 1 on are looked at, the likeliest 1.
 
     `power` is the fitted one; `clicks` counts those on moved images that it stands on. `errors`
-    are the standard errors of the logarithms.
+    and `power_error` are the standard errors of the logarithms, and of the power.
     """
 
     values: NDArray[np.float64]
     power: float
     clicks: int
     errors: NDArray[np.float64]
+    power_error: float = POWER_SPREAD
+
+    def cautious(self) -> Propensities:
+        """Return looks that fall more slowly, by as much as they may well be mistaken.
+
+        Too little correction leaves an order as it is. Too much turns it around where many clicks
+        fall by chance, since those on the last positions then count most.
+        """
+        values = np.minimum(self.values * np.exp(CAUTION * self.errors), 1.0)
+        power = max(self.power - CAUTION * self.power_error, 0.0)
+        return replace(self, values=values, power=power)
 
     def at(self, positions: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return those of `(n,)` positions; behind the last known one they fall by the power."""
@@ -105,7 +119,8 @@ def estimate_propensities(sessions: Sequence[Session]) -> Propensities:
     errors = np.sqrt(np.einsum("ij,jk,ik->i", against_first, covariance, against_first))
     logs_fitted = design @ best
     values = np.exp(logs_fitted - logs_fitted.max())
-    return Propensities(np.maximum(values, LEAST_PROPENSITY), float(best[0]), total, errors)
+    values = np.maximum(values, LEAST_PROPENSITY)
+    return Propensities(values, float(best[0]), total, errors, float(np.sqrt(covariance[0, 0])))
 
 
 def _count_moved(session: Session, wins: NDArray[np.float64]) -> None:

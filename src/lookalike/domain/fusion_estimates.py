@@ -63,6 +63,13 @@ def gains_of(lessons: Sequence[Lesson], scores: Sequence[NDArray[np.float64]]) -
     return Gains(earned, weights)
 
 
+def by_chance(lessons: Sequence[Lesson]) -> Gains:
+    """Return what ordering each answer at random earns on average."""
+    chosen = [one.weights[one.is_clicked].sum() for one in lessons]
+    means = [(1.0 / np.log2(1.0 + np.arange(1, len(one.weights) + 1))).mean() for one in lessons]
+    return Gains(np.array(chosen) * np.array(means), np.array(chosen))
+
+
 def estimate(gains: Gains, *, seed: int) -> Estimate:
     """Return the value of an order with its interval over answers drawn anew."""
     return _interval(gains.value, gains.earned, gains.weights, seed)

@@ -17,6 +17,7 @@ from lookalike.domain.clicks_propensity import Propensities, estimate_propensiti
 from lookalike.domain.errors import TooFewClicksError
 from lookalike.domain.fusion_estimates import (
     Estimate,
+    by_chance,
     estimate,
     estimate_difference,
     gains_of,
@@ -44,6 +45,9 @@ RAW_TOLERANCE: Final = 0.05
 The estimate is as good as the propensities; where those are far off, it praises any order that
 turns the shown one around, which clicks as they fell then belie.
 """
+
+RAW_SHARE: Final = 0.5
+"""Nor may it give up more than this share of what the order in use has before one by chance."""
 
 CLIP: Final = 20.0
 """A click counts for at most so many."""
@@ -100,6 +104,7 @@ class Learned:
     estimates: Mapping[str, Estimate]
     differences: Mapping[str, Estimate]
     raw_difference: Estimate
+    raw_lead: float
     counts: Mapping[str, int]
     parted_by: str
     against: str = field(default="rrf")
@@ -110,7 +115,8 @@ class Learned:
 
         And whether looks were measured, and clicks as they fell do not speak against it.
         """
-        is_belied = self.raw_difference.value < -RAW_TOLERANCE
+        tolerance = min(RAW_TOLERANCE, RAW_SHARE * self.raw_lead)
+        is_belied = self.raw_difference.value < -tolerance
         return self.is_estimated and self.differences[self.against].low > 0 and not is_belied
 
     def facts(self) -> dict[str, Any]:
@@ -130,6 +136,7 @@ class Learned:
             "estimates": {name: _estimate_json(one) for name, one in self.estimates.items()},
             "differences": {name: _estimate_json(one) for name, one in self.differences.items()},
             "raw_difference": _estimate_json(self.raw_difference),
+            "raw_lead": round(self.raw_lead, 6),
             "against": self.against,
         }
 
@@ -147,7 +154,7 @@ def learn(
     """
     propensities = estimate_propensities(sessions)
     is_estimated = propensities.clicks >= LEAST_SWAPPED_CLICKS
-    parts = _parts(sessions, options, propensities if is_estimated else None)
+    parts = _parts(sessions, options, propensities.cautious() if is_estimated else None)
     standard = standard_of(parts.fitted)
     best, best_value, trials = None, -np.inf, list[Trial]()
     for objective in options.objectives:
@@ -162,7 +169,8 @@ def learn(
     model = replace(best, propensities=tuple(propensities.values.tolist()))
     estimates, differences, against = _judge(model, current, parts.judging, options)
     raw = [Lesson(one.values, one.is_clicked, np.ones(len(one.weights))) for one in parts.judging]
-    raw_difference = _judge(model, current, raw, options)[1][against]
+    raw_estimates, raw_differences, _ = _judge(model, current, raw, options)
+    raw_lead = raw_estimates[against].value - by_chance(raw).value
     counts = {
         "answers": len(sessions),
         "clicked": sum(bool(session.clicks) for session in sessions),
@@ -171,8 +179,8 @@ def learn(
         "judging": len(parts.judging),
     }
     return Learned(
-        model, propensities, is_estimated, trials, estimates, differences, raw_difference,
-        counts, parts.parted_by, against,
+        model, propensities, is_estimated, trials, estimates, differences, raw_differences[against],
+        raw_lead, counts, parts.parted_by, against,
     )  # fmt: skip
 
 

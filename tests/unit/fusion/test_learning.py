@@ -13,7 +13,13 @@ from lookalike.domain.clicks_propensity import (
     usual_propensities,
 )
 from lookalike.domain.errors import TooFewClicksError
-from lookalike.domain.fusion_estimates import Estimate, estimate, estimate_difference, gains_of
+from lookalike.domain.fusion_estimates import (
+    Estimate,
+    by_chance,
+    estimate,
+    estimate_difference,
+    gains_of,
+)
 from lookalike.domain.fusion_fitting import Fitter, Lesson, minimise, standard_of
 from lookalike.domain.fusion_learning import LearningOptions, learn, lesson_of
 from tests.clicked import NAMES, mixed_users, users
@@ -181,3 +187,28 @@ def test_features_that_were_not_logged_are_missing() -> None:
     log = users(1500, seed=10)
     few = LearningOptions(("rrf", "cosine", "region"), seed=1)
     assert np.isfinite(learn(log, few).model.weights).all()
+
+
+def test_caution_lets_looks_fall_more_slowly() -> None:
+    known = usual_propensities()
+    few = replace(known, errors=np.linspace(0, 0.6, len(known.values)), power_error=0.4)
+    cautious = few.cautious()
+    positions = np.arange(1, 60)
+    assert (cautious.at(positions) >= few.at(positions)).all()
+    assert cautious.power == pytest.approx(0.6)
+    assert cautious.at(np.array([1]))[0] == 1
+    sure = replace(known, errors=np.zeros(len(known.values)), power_error=0.0)
+    np.testing.assert_allclose(sure.cautious().at(positions), sure.at(positions))
+
+
+def test_clicks_by_chance_praise_no_order_that_shows_first_what_is_seldom_shown() -> None:
+    log = [one for one in mixed_users(3000, seed=5, bias=0.0, right=0.2) if one.clicks]
+    even = replace(usual_propensities(0.0), clicks=1000)
+    lessons = [lesson_of(one, OPTIONS, even) for one in log]
+    shown = [one.shown for one in log]
+    seldom = [(one.places[:, 0] > len(one.images)).astype(float) for one in shown]
+    as_shown = [-np.arange(len(one.images), dtype=float) for one in shown]
+    lead = estimate_difference(gains_of(lessons, seldom), gains_of(lessons, as_shown), seed=1)
+    assert lead.low < 0.02
+    assert lead.high > -0.02
+    assert gains_of(lessons, as_shown).value == pytest.approx(by_chance(lessons).value, abs=0.02)
