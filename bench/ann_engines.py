@@ -22,7 +22,8 @@ from lookalike.adapters.vectors_segments import Manifest, SegmentFolder
 from lookalike.adapters.vectors_settings import VectorSettings
 
 BUILD_THREADS = 2
-"""For stock Faiss; its CPU seconds are counted, not the wall's."""
+"""For stock Faiss, and Lookalike from `MANY` rows on; CPU seconds are counted, not the wall's."""
+MANY = 5_000_000
 RERANKS = (50, 100, 200, 400, 800)
 PROBES = (4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 EFFORT, LEAST_EFFORT = 1.5, 32
@@ -61,7 +62,8 @@ def build_ours(data: Data) -> dict:
         return np.load(kept, allow_pickle=True).item()
     shutil.rmtree(data.folder / "segments", ignore_errors=True)
     np.save(data.folder / "tune.npy", data.tune)
-    facts = in_child("build", folder=data.folder, rows=data.rows, dim=data.dim)
+    threads = BUILD_THREADS if data.rows >= MANY else 1
+    facts = in_child("build", folder=data.folder, rows=data.rows, dim=data.dim, threads=threads)
     np.save(kept, np.asarray(facts, object))
     return facts
 

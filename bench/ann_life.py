@@ -27,9 +27,9 @@ MOST_ADDED = 50_000
 SAMPLE = 300
 
 
-def child_build(folder: str, rows: int, dim: int) -> dict[str, Any]:
+def child_build(folder: str, rows: int, dim: int, threads: int) -> dict[str, Any]:
     """Seal all rows and tune with texts, in this process."""
-    index = _opened(folder, rows, dim, is_writer=True)
+    index = _opened(folder, rows, dim, is_writer=True, threads=threads)
     with watched() as facts:
         index.calibrate(np.load(Path(folder) / "tune.npy"))
         index.optimize()
@@ -67,14 +67,16 @@ def child_open(folder: str, rows: int, dim: int) -> dict[str, Any]:
 CHILDREN: dict[str, Callable[..., dict[str, Any]]] = {"build": child_build, "open": child_open}
 
 
-def _opened(folder: str | Path, rows: int, dim: int, *, is_writer: bool) -> FaissVectorIndex:
+def _opened(
+    folder: str | Path, rows: int, dim: int, *, is_writer: bool, threads: int = 1
+) -> FaissVectorIndex:
     return FaissVectorIndex.open(
         Path(folder),
         dim=dim,
         rows=rows,
         removed=np.zeros(0, np.int64),
         is_writer=is_writer,
-        settings=VectorSettings(import_rows=0),
+        settings=VectorSettings(import_rows=0, threads=threads),
     )
 
 

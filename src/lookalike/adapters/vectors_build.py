@@ -12,7 +12,7 @@ from lookalike.adapters.vectors_cells_checkpoint import Checkpoint
 from lookalike.adapters.vectors_codes import ResidualCoder
 from lookalike.adapters.vectors_codes_file import CodedRows, write_codes_file
 from lookalike.adapters.vectors_codes_index import CodeIndex
-from lookalike.adapters.vectors_cost import Tuner, measure_costs
+from lookalike.adapters.vectors_cost import NEIGHBOURS, Asked, Tuner, measure_costs
 from lookalike.adapters.vectors_drift import Drift, measure_drift, unevenness
 from lookalike.adapters.vectors_native import CellGraph
 from lookalike.adapters.vectors_segments import Tuning
@@ -34,8 +34,8 @@ _DRIFT_ROWS: Final = 4_000
 """So many rows, a tenth at most, are held out of the training to compare later ones with."""
 _MOST_GROWTH: Final = 2
 """Cells taken over may become so many times as full as they were meant to be."""
-QUERY_SHIFT: Final = 0.5
-"""How far, in lengths of the other vector, tuning moves a stored vector to make a query."""
+_FEWEST_HOMES: Final = 8
+"""Among fewer cells none is taken for empty."""
 _UNMEASURED_SPREAD: Final = 0.15
 """For texts, when there are none to measure with."""
 
@@ -92,24 +92,24 @@ def tune(
 ) -> tuple[Mapping[str, Tuning], Costs]:
     """Find the cheapest way to search the codes that reaches the target recalls.
 
-    Image queries are sampled rows of the segment, each moved half way to another one: a picture
-    that is asked about is seldom stored itself, and rows as they are would be found with too few
-    probes. Without text queries to measure with, text probes four times as many cells and
-    re-ranks twice as many rows.
+    Image queries are sampled rows of the segment, each as if its own cell were empty: a picture
+    that comes from elsewhere has none of its like stored, and rows as they are would be found
+    with too few probes. Without text queries to measure with, text probes four times as many
+    cells and re-ranks twice as many rows.
     """
     live = np.flatnonzero(part.live)
     generator = np.random.default_rng(settings.seed + 1)
     count = min(len(live), settings.tuning_queries)
     sample = np.sort(generator.choice(live, count, replace=False))
-    stored = part.wide(sample)
-    shifted = stored + QUERY_SHIFT * stored[generator.permutation(count)]
-    pictures = _unit(shifted.astype(np.float32))
-    costs = measure_costs(codes, part, pictures)
+    pictures = Asked.of_all(part.wide(sample))
+    if codes.cells >= _FEWEST_HOMES and len(live) - int(codes.sizes.max()) >= NEIGHBOURS:
+        pictures = Asked(pictures.queries, codes.owners(sample + part.begin))
+    costs = measure_costs(codes, part, pictures.queries)
     tuner = Tuner(codes, part, costs, settings.threads)
     image = tuner.tune(pictures, settings.target_recall("image", len(live)))
     texts = text_queries[: settings.tuning_queries]
     if len(texts):
-        text = tuner.tune(texts, settings.target_recall("text", len(live)))
+        text = tuner.tune(Asked.of_all(texts), settings.target_recall("text", len(live)))
     else:
         probes = min(4 * image.probes, codes.cells)
         rerank = max(2 * image.rerank, 400)
@@ -229,8 +229,3 @@ def _key(part: SegmentRows, live: RowArray, settings: VectorSettings) -> dict[st
         "cells": _cells_for(len(live), settings),
         "seed": settings.seed,
     }
-
-
-def _unit(vectors: FloatMatrix) -> FloatMatrix:
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return (vectors / np.maximum(norms, 1e-12)).astype(np.float32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -19,10 +19,15 @@ from lookalike.adapters.vectors_codes_file import CodedRows, CodesFile, read_cod
 from lookalike.adapters.vectors_native import CellGraph, ListLayout, ListScan
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from lookalike.domain.arrays import BoolMask, FloatMatrix, RowArray
 
 _FLOOR: Final = np.float32(-4.0)
 """Below every cosine: what padding adds."""
+_WIDER: Final = 4
+"""So many times as many cells are ranked when too few rows were let through in them."""
+_PART_BLOCKS: Final = 1 << 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,19 @@ class Probing:
     probes: int
     spread: float
     effort: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Sieve:
+    """Which rows may come back: those in `bits`, a bitmap of `(rows / 8,)` bytes.
+
+    Under a filter, `in_cells` are the codes let through in each of `(cells,)` cells, and cells
+    are scanned until `wanted` codes let through stand in them, however many that takes.
+    """
+
+    bits: NDArray[np.uint8]
+    in_cells: RowArray | None = None
+    wanted: int = 0
 
 
 class CodeIndex:
@@ -64,6 +82,11 @@ class CodeIndex:
         table = file.list_table()
         layout = ListLayout(path, file.bytes, table, file.arrays["codebook"])
         return cls(file, graph, ListScan(layout))
+
+    @property
+    def path(self) -> str:
+        """Where the file stands."""
+        return self._file.path
 
     @property
     def cells(self) -> int:
@@ -130,12 +153,39 @@ class CodeIndex:
         probing: Probing,
         *,
         count: int,
-        mask: BoolMask | None = None,
+        sieve: Sieve | None = None,
         threads: int = 1,
     ) -> RowArray:
         """Return `(n, count)` candidate rows, likeliest first, padded with -1."""
-        cells, products = self.rank(queries, probing, threads=threads)
-        return self.scan(queries, cells, products, count=count, mask=mask, threads=threads)
+        if sieve is None or sieve.in_cells is None:
+            cells, products = self.rank(queries, probing, threads=threads)
+        else:
+            cells, products = self._rank_until(
+                queries, probing, sieve.in_cells, sieve.wanted, threads
+            )
+        bits = None if sieve is None else sieve.bits
+        return self.scan(queries, cells, products, count=count, bits=bits, threads=threads)
+
+    def _rank_until(
+        self,
+        queries: FloatMatrix,
+        probing: Probing,
+        in_cells: RowArray,
+        wanted: int,
+        threads: int,
+    ) -> tuple[RowArray, FloatMatrix]:
+        """Rank as `rank` does, as many cells for each query as hold `wanted` rows let through."""
+        wide = probing
+        while True:
+            cells, products = self.rank(queries, wide, threads=threads)
+            held = np.where(cells >= 0, in_cells[cells], 0)
+            seen = np.cumsum(held, axis=1)
+            if wide.probes >= self.cells or (seen[:, -1] >= wanted).all():
+                break
+            wide = replace(wide, probes=_WIDER * wide.probes, effort=_WIDER * wide.effort)
+        is_needed = (seen - held < wanted) & (held > 0)
+        width = max(1, int(np.flatnonzero(is_needed.any(axis=0)).max(initial=0)) + 1)
+        return np.where(is_needed, cells, -1)[:, :width], products[:, :width]
 
     def scan(
         self,
@@ -144,14 +194,21 @@ class CodeIndex:
         products: FloatMatrix,
         *,
         count: int,
-        mask: BoolMask | None = None,
+        bits: NDArray[np.uint8] | None = None,
         threads: int = 1,
     ) -> RowArray:
         """Return the best `(n, count)` rows of the cells that `rank` returned, padded with -1."""
         projected = self.coder.project(queries)
         return self._scan.search(
-            projected, cells, products, count=count, mask=mask, threads=threads
+            projected, cells, products, count=count, bits=bits, threads=threads
         )[1]
+
+    def count_in_cells(self, mask: BoolMask) -> RowArray:
+        """Return how many codes of each of the `(cells,)` cells are of rows in `(rows,)` `mask`."""
+        counts = np.zeros(self.cells, np.int64)
+        for first, lists in self._lists().parts():
+            counts[first : first + len(lists.sizes)] = lists.count(mask)
+        return counts
 
     def coded(self) -> CodedRows:
         """Return every code with its row and cell, for a build that takes them over."""
@@ -163,16 +220,26 @@ class CodeIndex:
         return CodedRows(codes[is_filled], lists.rows()[is_filled], lists.owners()[is_filled])
 
     def owners(self, rows: RowArray) -> RowArray:
-        """Return the cell of each of `(n,)` coded rows, -1 for one that is not coded."""
-        lists = self._lists()
-        is_filled = lists.is_filled()
-        coded, cells = lists.rows()[is_filled], lists.owners()[is_filled]
-        asked = np.unique(rows)
-        is_asked = np.isin(coded, asked)
-        coded, cells = coded[is_asked], cells[is_asked].astype(np.int64)
+        """Return the cell of each of `(n,)` rows, -1 for one that is not coded."""
+        asked, back = np.unique(rows, return_inverse=True)
         owners = np.full(len(asked), -1, np.int64)
-        owners[np.searchsorted(asked, coded)] = cells
-        return owners[np.searchsorted(asked, rows)]
+        for first, lists in self._lists().parts():
+            is_asked = lists.is_filled()
+            coded = lists.rows()
+            is_asked &= np.isin(coded, asked)
+            found = lists.owners()[is_asked]
+            owners[np.searchsorted(asked, coded[is_asked])] = first + found.astype(np.int64)
+        return owners[back].reshape(rows.shape)
+
+    def rows_in(self, cells: RowArray) -> RowArray:
+        """Return the coded rows of some cells."""
+        is_wanted = np.zeros(self.cells, np.bool_)
+        is_wanted[cells] = True
+        found = [np.zeros(0, np.int64)]
+        for first, lists in self._lists().parts():
+            is_there = is_wanted[first + lists.owners()] & lists.is_filled()
+            found.append(lists.rows()[is_there])
+        return np.concatenate(found)
 
     def _lists(self) -> _Lists:
         table = self._file.list_table().astype(np.int64)
@@ -216,6 +283,37 @@ class _Lists:
         room = self.blocks * BLOCK_ROWS
         inside = np.arange(int(room.sum())) - np.repeat(np.cumsum(room) - room, room)
         return inside < np.repeat(self.sizes, room)
+
+    def count(self, mask: BoolMask) -> RowArray:
+        """Return how many codes of each list are of rows in `(rows,)` `mask`."""
+        is_in = mask[self.rows()] & self.is_filled()
+        ends = np.cumsum(self.blocks) * BLOCK_ROWS
+        seen = np.concatenate(([0], np.cumsum(is_in)))
+        return seen[ends] - seen[ends - self.blocks * BLOCK_ROWS]
+
+    def parts(self) -> Iterator[tuple[int, _Lists]]:
+        """Yield the lists of some cells at a time, and which cell is the first of them."""
+        ends = np.cumsum(self.blocks)
+        first = 0
+        while first < len(self.sizes):
+            begin = int(ends[first] - self.blocks[first])
+            last = max(first + 1, int(np.searchsorted(ends, begin + _PART_BLOCKS)))
+            span = slice(first, last)
+            lines = slice(
+                begin * (self.of_code + self.of_row),
+                int(ends[last - 1]) * (self.of_code + self.of_row),
+            )
+            yield (
+                first,
+                _Lists(
+                    self.lines[lines],
+                    self.sizes[span],
+                    self.blocks[span],
+                    self.of_code,
+                    self.of_row,
+                ),
+            )
+            first = last
 
     def _places(self) -> tuple[RowArray, RowArray]:
         """Return for each block its list's first line and its place in the list."""

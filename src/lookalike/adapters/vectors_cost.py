@@ -12,14 +12,15 @@ from lookalike.adapters.vectors_codes_index import Probing
 from lookalike.adapters.vectors_exact import ExactScanner, empty_hits, merge_hits
 from lookalike.adapters.vectors_native import GRAPH_CELLS, best_products
 from lookalike.adapters.vectors_segments import Costs, Tuning
-from lookalike.domain.hits import RowHits
+from lookalike.domain.hits import NO_ROW, RowHits
 
 if TYPE_CHECKING:
     from lookalike.adapters.vectors_codes_index import CodeIndex
     from lookalike.adapters.vectors_matrix import SegmentRows
     from lookalike.domain.arrays import FloatMatrix, RowArray
 
-_NEIGHBOURS: Final = 10
+NEIGHBOURS: Final = 10
+"""Tuning counts how many of so many true neighbours are found."""
 _RERANKS: Final = (50, 100, 200, 400, 800, 1_600)
 _SPREADS: Final = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6)
 _EVERY_CELL_SPREAD: Final = 0.5
@@ -30,10 +31,33 @@ _LEAST_EFFORT: Final = 32
 _SAME_CELLS: Final = 0.98
 """A graph shall find so much of what a look at every cell would."""
 _FEW: Final = 50
+_NO_CELL: Final = -1
 _BLOCK: Final = 16_384
+_MANY: Final = 300_000
+"""Among so many rows the truth is what a very wide search finds."""
+_WIDE_SHARE: Final = 16
+_WIDE_SPREAD: Final = 0.25
+_WIDE_RERANK: Final = 3_200
 _COST_QUERIES: Final = 30
+_COST_REPEATS: Final = 3
 _SCANNED_ROWS: Final = 20_000
 _MEASURED_ROWS: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What tuning asks: `(n, dim)` queries, each as if its home were empty.
+
+    `homes` are `(n,)` cells, -1 for a query that is asked of all that is there.
+    """
+
+    queries: FloatMatrix
+    homes: RowArray
+
+    @classmethod
+    def of_all(cls, queries: FloatMatrix) -> Asked:
+        """Ask for what lies anywhere."""
+        return cls(queries, np.full(len(queries), _NO_CELL, np.int64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,38 +69,52 @@ class Tuner:
     costs: Costs
     threads: int = 1
 
-    def tune(self, queries: FloatMatrix, target: float) -> Tuning:
-        """Return the cheapest tuning for `(n, dim)` queries that reaches `target`, or the best.
+    def tune(self, asked: Asked, target: float) -> Tuning:
+        """Return the cheapest tuning for what is asked that reaches `target`, or the best.
 
         A target of 1 is not left to a sample: every cell is probed.
         """
-        truth = self._truth(queries)
+        queries, truth = asked.queries, self._truth(asked)
         every = self.codes.cells
         if target >= 1:
             probing = Probing(every, _EVERY_CELL_SPREAD)
-            recall = np.mean(self._ranks(queries, truth, probing) < _RERANKS[-1])
+            recall = np.mean(self._ranks(asked, truth, probing) < _RERANKS[-1])
             return _tuning(probing, _RERANKS[-1], float(recall))
-        spread, needed = self._spread(queries, truth, target)
+        spread, needed = self._spread(asked, truth, target)
+        steps = _steps(needed, every)
+        slope = self._slope(queries, spread, steps)
         best: tuple[float, Tuning] | None = None
         fallback = _tuning(Probing(every, spread), _RERANKS[-1], 0.0)
-        for probes in _steps(needed, every):
-            probing = self._with_effort(queries, Probing(probes, spread))
-            probing_us = search_us(self.codes, queries[:_COST_QUERIES], probing)
-            if best is not None and probing_us > best[0]:
+        for probes in steps:
+            if best is not None and slope * (probes - steps[0]) > best[0]:
                 break
-            ranks = self._ranks(queries, truth, probing)
+            probing = self._with_effort(queries, Probing(probes, spread))
+            ranks = self._ranks(asked, truth, probing)
             for rerank in _RERANKS:
-                tuning = _tuning(probing, rerank, float(np.mean(ranks < rerank)))
-                cost = probing_us + rerank * self.costs.rerank_us
-                if (tuning.recall or 0.0) >= target and (best is None or cost < best[0]):
+                recalls = np.mean(ranks < rerank, axis=1)
+                tuning = _tuning(probing, rerank, float(np.mean(recalls)))
+                cost = slope * (probes - steps[0]) + rerank * self.costs.rerank_us
+                if _surely(recalls) >= target and (best is None or cost < best[0]):
                     best = (cost, tuning)
                 if (tuning.recall or 0.0) > (fallback.recall or 0.0):
                     fallback = tuning
         return fallback if best is None else best[1]
 
-    def _spread(
-        self, queries: FloatMatrix, truth: RowArray, target: float
-    ) -> tuple[float, RowArray]:
+    def _slope(self, queries: FloatMatrix, spread: float, steps: list[int]) -> float:
+        """Return the microseconds that a probed cell more takes, between the ends of the steps.
+
+        Measured at each step, what else the machine does would decide which one is cheapest.
+        """
+        few, many = (
+            min(
+                search_us(self.codes, queries[:_COST_QUERIES], Probing(probes, spread, probes))
+                for _ in range(_COST_REPEATS)
+            )
+            for probes in (steps[0], steps[-1])
+        )
+        return max(many - few, 0.0) / max(steps[-1] - steps[0], 1)
+
+    def _spread(self, asked: Asked, truth: RowArray, target: float) -> tuple[float, RowArray]:
         """Return the spread with which the fewest codes hold `target` of the true neighbours.
 
         And for each of them how many cells stand before its own.
@@ -87,13 +125,18 @@ class Tuner:
         codes = np.zeros((len(_SPREADS), truth.size), np.int64)
         cells = np.zeros_like(codes)
         for query, line in enumerate(owners):
-            products = centroids @ queries[query]
+            products = centroids @ asked.queries[query]
+            home = asked.homes[query]
             for place, spread in enumerate(_SPREADS):
                 likely = products - np.float32(spread) * norms
-                for nth, owner in enumerate(line.tolist(), start=query * truth.shape[1]):
-                    before = likely >= likely[owner]
-                    cells[place, nth] = np.count_nonzero(before)
-                    codes[place, nth] = sizes[before].sum()
+                if home != _NO_CELL:
+                    likely[home] = -np.inf
+                order = np.argsort(-likely)
+                ranks = np.empty(len(order), np.int64)
+                ranks[order] = np.arange(1, len(order) + 1)
+                span = slice(query * len(line), (query + 1) * len(line))
+                cells[place, span] = ranks[line]
+                codes[place, span] = np.cumsum(sizes[order])[ranks[line] - 1]
         chosen = int(np.argmin(np.quantile(codes, target, axis=1)))
         return _SPREADS[chosen], np.quantile(cells[chosen], target).astype(np.int64)
 
@@ -111,25 +154,57 @@ class Tuner:
                 return tried
         return probing
 
-    def _truth(self, queries: FloatMatrix) -> RowArray:
-        """Return the `(n, 10)` rows truly nearest: products of matrices, for many queries."""
-        live = np.flatnonzero(self.part.live)
-        k = min(_NEIGHBOURS, len(live))
-        best = empty_hits(len(queries), k)
-        for begin in range(0, len(live), _BLOCK):
-            rows = live[begin : begin + _BLOCK]
-            vectors = self.part.wide(rows)
-            scores, places = best_products(
-                queries, vectors, min(k, len(rows)), threads=self.threads
-            )
-            found = RowHits(rows=rows[places], scores=scores)
-            best = merge_hits([best, found], k, queries=len(queries))
-        return best.rows + self.part.begin
+    def _truth(self, asked: Asked) -> RowArray:
+        """Return the `(n, 10)` rows truly nearest outside the homes.
 
-    def _ranks(self, queries: FloatMatrix, truth: RowArray, probing: Probing) -> RowArray:
+        Among many rows, as a search so wide finds them that it misses next to none: looking at
+        every row would take longer than finding the cells.
+        """
+        if len(self.codes) > _MANY:
+            return self._nearest_widely(asked)
+        homely = self.codes.rows_in(np.unique(asked.homes[asked.homes != _NO_CELL]))
+        live = self.part.live.copy()
+        live[homely - self.part.begin] = False
+        rows = np.flatnonzero(live)
+        k = min(NEIGHBOURS, int(np.count_nonzero(self.part.live)))
+        best = empty_hits(len(asked.queries), k)
+        for begin in range(0, len(rows), _BLOCK):
+            some = rows[begin : begin + _BLOCK]
+            scores, places = best_products(
+                asked.queries, self.part.wide(some), min(k, len(some)), threads=self.threads
+            )
+            found = RowHits(rows=some[places] + self.part.begin, scores=scores)
+            best = merge_hits([best, found], k, queries=len(asked.queries))
+        if len(homely):
+            scores = asked.queries @ self.part.wide(homely - self.part.begin).T
+            owners = self.codes.owners(homely)
+            scores[owners == asked.homes[:, None]] = -np.inf
+            width = min(k, len(homely))
+            places = np.argpartition(-scores, width - 1, axis=1)[:, :width]
+            found = RowHits(rows=homely[places], scores=np.take_along_axis(scores, places, 1))
+            best = merge_hits([best, found], k, queries=len(asked.queries))
+        return best.rows
+
+    def _nearest_widely(self, asked: Asked) -> RowArray:
+        probing = Probing(max(1, self.codes.cells // _WIDE_SHARE), _WIDE_SPREAD)
+        candidates = self._candidates(asked, probing, _WIDE_RERANK)
+        found = np.empty((len(asked.queries), NEIGHBOURS), np.int64)
+        for query, line in enumerate(candidates):
+            rows = line[line != NO_ROW]
+            scores = self.part.wide(rows - self.part.begin) @ asked.queries[query]
+            found[query] = rows[np.argsort(-scores)[:NEIGHBOURS]]
+        return found
+
+    def _candidates(self, asked: Asked, probing: Probing, count: int) -> RowArray:
+        """Return `(n, count)` candidates outside the homes, padded with -1."""
+        cells, products = self.codes.rank(asked.queries, probing, threads=self.threads)
+        cells = np.where(cells == asked.homes[:, None], _NO_CELL, cells)
+        count = min(count, len(self.codes))
+        return self.codes.scan(asked.queries, cells, products, count=count, threads=self.threads)
+
+    def _ranks(self, asked: Asked, truth: RowArray, probing: Probing) -> RowArray:
         """Return the `(n, 10)` places of the true neighbours among the candidates."""
-        count = min(_RERANKS[-1], len(self.codes))
-        found = self.codes.search(queries, probing, count=count, threads=self.threads)
+        found = self._candidates(asked, probing, _RERANKS[-1])
         ranks = np.full(truth.shape, np.iinfo(np.int64).max, np.int64)
         for query, candidates in enumerate(found):
             order = np.argsort(candidates, kind="stable")
@@ -159,13 +234,13 @@ def measure_costs(codes: CodeIndex, part: SegmentRows, queries: FloatMatrix) -> 
         part.halves[rows].any()
     begin = time.thread_time()
     for query, rows in zip(some, chosen, strict=True):
-        scanner.rescore(part.halves, query[None], rows, k=_NEIGHBOURS)
+        scanner.rescore(part.halves, query[None], rows, k=NEIGHBOURS)
     rerank = 1e6 * (time.thread_time() - begin) / len(some) / count
     halves = part.halves[:_SCANNED_ROWS]
     mask = np.arange(len(halves)) % 4 == 0
     begin = time.thread_time()
     for query in some:
-        scanner.best(halves, query[None], k=_NEIGHBOURS, mask=mask)
+        scanner.best(halves, query[None], k=NEIGHBOURS, mask=mask)
     row = 1e6 * (time.thread_time() - begin) / len(some) / np.count_nonzero(mask)
     return Costs(
         max(round((wide - narrow) / max(many - few, 1), 3), 0.01),
@@ -180,6 +255,11 @@ def search_us(codes: CodeIndex, queries: FloatMatrix, probing: Probing) -> float
     for query in queries:
         codes.search(query[None], probing, count=_MEASURED_ROWS)
     return 1e6 * (time.thread_time() - begin) / len(queries)
+
+
+def _surely(recalls: FloatMatrix) -> float:
+    """Return the mean of `(n,)` recalls less its standard error: other queries are asked later."""
+    return float(np.mean(recalls) - np.std(recalls) / np.sqrt(len(recalls)))
 
 
 def _tuning(probing: Probing, rerank: int, recall: float) -> Tuning:

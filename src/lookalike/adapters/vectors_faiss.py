@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal, Self
 
 import numpy as np
 
+from lookalike.adapters.vectors_allowed import AllowedCache
 from lookalike.adapters.vectors_build import build_codes, tune
 from lookalike.adapters.vectors_exact import ExactScanner, empty_hits
 from lookalike.adapters.vectors_input import checked_queries, checked_vectors
@@ -59,6 +60,7 @@ class FaissVectorIndex:
         self._settings = settings
         self._segments = SegmentFolder(folder / _SEGMENTS, dim)
         self._scanner = ExactScanner(settings.import_rows, settings.threads)
+        self._allowed = AllowedCache()
         self._lock = threading.RLock()
         self._sealing = threading.Lock()
         self._removed = np.zeros(0, np.bool_)
@@ -197,11 +199,13 @@ class FaissVectorIndex:
         if k == 0 or len(request.queries) == 0:
             return empty_hits(len(request.queries), k)
         view, codes = self._ready()
-        hits = SnapshotSearch(view, codes, self._scanner, self._settings).search(request)
+        hits = self._searcher(view, codes).search(request)
         if view.has_hole(hits):
-            view = self._with_holes()
-            hits = SnapshotSearch(view, codes, self._scanner, self._settings).search(request)
+            hits = self._searcher(self._with_holes(), codes).search(request)
         return hits
+
+    def _searcher(self, view: Snapshot, codes: dict[str, CodeIndex]) -> SnapshotSearch:
+        return SnapshotSearch(view, codes, self._scanner, self._settings, self._allowed)
 
     def fetch(self, rows: RowArray) -> FloatMatrix:
         """Return the `(n, dim)` vectors of the rows; an unknown row raises `StoreError`."""

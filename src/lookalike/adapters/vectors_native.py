@@ -62,13 +62,9 @@ def scan_halves(
     )
     index.ntotal = rows
     index.is_trained = True
-    selector = _selector(faiss, mask)
-    params = None if selector is None else faiss.SearchParameters(sel=selector)
+    bits = None if mask is None else np.packbits(mask, bitorder="little")
+    params = None if bits is None else faiss.SearchParameters(sel=faiss.IDSelectorBitmap(bits))
     return cast("tuple[FloatMatrix, RowArray]", index.search(queries, k, params=params))
-
-
-def _selector(faiss: Any, mask: BoolMask | None) -> Any:
-    return None if mask is None else faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little"))
 
 
 def kmeans(sample: FloatMatrix, cells: int, *, seed: int, threads: int) -> FloatMatrix:
@@ -258,13 +254,13 @@ class ListScan:
         products: FloatMatrix,
         *,
         count: int,
-        mask: BoolMask | None,
+        bits: NDArray[np.uint8] | None,
         threads: int,
     ) -> tuple[FloatMatrix, RowArray]:
         """Return `(n, count)` estimated cosines and rows of the best codes, padded with -1.
 
         `projected` is `(n, dims)`; `cells` and `products` are `(n, probes)`: the lists to scan
-        and what their centroids add to a cosine.
+        and what their centroids add to a cosine. `bits` is a bitmap of the rows let through.
         """
         faiss = load_faiss()
         faiss.omp_set_num_threads(threads)
@@ -272,7 +268,8 @@ class ListScan:
         products = np.ascontiguousarray(products)
         scores = np.empty((len(queries), count), np.float32)
         rows = np.empty((len(queries), count), np.int64)
-        params = faiss.SearchParametersIVF(nprobe=cells.shape[1], sel=_selector(faiss, mask))
+        selector = None if bits is None else faiss.IDSelectorBitmap(bits)
+        params = faiss.SearchParametersIVF(nprobe=cells.shape[1], sel=selector)
         self._native.search_preassigned_c(
             len(queries),
             faiss.swig_ptr(queries),

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from lookalike.adapters.vectors_codes_index import Probing
+from lookalike.adapters.vectors_allowed import AllowedCache
+from lookalike.adapters.vectors_codes_index import Probing, Sieve
 from lookalike.adapters.vectors_exact import empty_hits, merge_hits
 from lookalike.adapters.vectors_matrix import SegmentRows
 from lookalike.domain.errors import StoreError
 from lookalike.domain.hits import NO_ROW, RowHits
 
 if TYPE_CHECKING:
+    from lookalike.adapters.vectors_allowed import AllowedRows
     from lookalike.adapters.vectors_codes_index import CodeIndex
     from lookalike.adapters.vectors_exact import ExactScanner
     from lookalike.adapters.vectors_matrix import HalfMatrix
@@ -28,12 +30,10 @@ _MOST_OF: Final = 10
 """When a query wants more than a tenth of the rows, all of them are scanned."""
 _FILTERED_RERANK: Final = 800
 """Codes tell rows apart the less, the further these lie from the query."""
-_FILTERED_PROBES: Final = 2
-"""Rows let through may stand farther from the query than others do."""
 _FEW: Final = 2_000
 _EXACT_WORTH: Final = 1.5
 """An exact scan may cost so many times what codes are reckoned to."""
-_BROAD_SHARE: Final = 0.9
+_BROAD_SHARE: Final = 0.999
 """A filter that lets more through than this is searched as if there were none."""
 
 
@@ -73,17 +73,6 @@ class Snapshot:
                 return segment.begin, segment.end
         return None
 
-    def allowed(self, mask: BoolMask | None) -> BoolMask | None:
-        """Return the `(rows,)` rows that a selection lets through, or None for all."""
-        if mask is None:
-            return None if self.hidden is None else ~self.hidden
-        fitted = np.zeros(self.rows, np.bool_)
-        length = min(self.rows, len(mask))
-        fitted[:length] = mask[:length]
-        if self.hidden is not None:
-            fitted &= ~self.hidden
-        return fitted
-
 
 @dataclass(frozen=True, slots=True)
 class VectorRequest:
@@ -97,10 +86,15 @@ class VectorRequest:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """How one segment is searched: which cells, and how many candidates."""
+    """How one segment is searched: which cells, what may come back, and how many candidates.
+
+    `cells` is how many are likely to be scanned.
+    """
 
     probing: Probing
+    sieve: Sieve | None
     count: int
+    cells: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +105,12 @@ class SnapshotSearch:
     codes: dict[str, CodeIndex]
     scanner: ExactScanner
     settings: VectorSettings
+    cache: AllowedCache = field(default_factory=AllowedCache)
 
     def search(self, request: VectorRequest) -> RowHits:
         """Return the best k; always k of them where k rows are allowed."""
-        allowed = self.snapshot.allowed(request.mask)
-        count = self.snapshot.rows if allowed is None else int(np.count_nonzero(allowed))
+        allowed = self._allowed(request.mask)
+        count = self.snapshot.rows if allowed is None else allowed.count
         k = min(request.k, count)
         if self._is_exact(request, allowed, count):
             return self._exact(request, allowed)
@@ -127,7 +122,10 @@ class SnapshotSearch:
             hits.rows[short], hits.scores[short] = exact.rows, exact.scores
         return hits
 
-    def _is_exact(self, request: VectorRequest, allowed: BoolMask | None, count: int) -> bool:
+    def _allowed(self, mask: BoolMask | None) -> AllowedRows | None:
+        return self.cache.allowed(mask, self.snapshot.hidden, self.snapshot.rows)
+
+    def _is_exact(self, request: VectorRequest, allowed: AllowedRows | None, count: int) -> bool:
         """Tell whether to scan all allowed rows: where that costs about as little as codes do.
 
         It finds everything, which codes under a filter may not.
@@ -137,20 +135,21 @@ class SnapshotSearch:
             return True
         if request.mask is None or count <= _FEW:
             return count <= self.settings.exact_rows
-        plans = [self._plan(request, allowed, segment) for segment in segments]
-        coded_us = sum(
-            plan.probing.probes * s.costs.probe_us + plan.count * s.costs.rerank_us
-            for plan, s in zip(plans, segments, strict=True)
-            if plan is not None
-        )
+        coded_us = 0.0
+        for segment in segments:
+            plan = self._plan(request, allowed, segment)
+            if plan is not None:
+                costs = segment.costs
+                coded_us += plan.cells * costs.probe_us + plan.count * costs.rerank_us
         row_us = max(segment.costs.row_us for segment in segments)
         return count * row_us <= _EXACT_WORTH * coded_us
 
-    def _exact(self, request: VectorRequest, allowed: BoolMask | None) -> RowHits:
-        found = self.scanner.best(self.snapshot.matrix, request.queries, k=request.k, mask=allowed)
+    def _exact(self, request: VectorRequest, allowed: AllowedRows | None) -> RowHits:
+        mask = None if allowed is None else allowed.mask
+        found = self.scanner.best(self.snapshot.matrix, request.queries, k=request.k, mask=mask)
         return merge_hits([found], request.k, queries=len(request.queries))
 
-    def _approximate(self, request: VectorRequest, allowed: BoolMask | None, k: int) -> RowHits:
+    def _approximate(self, request: VectorRequest, allowed: AllowedRows | None, k: int) -> RowHits:
         """Merge exact scans of rows in no segment with re-ranked candidates of each segment."""
         parts = [
             self._scan_gap(request, allowed, begin, end)
@@ -164,49 +163,63 @@ class SnapshotSearch:
         return merge_hits(parts, request.k, queries=len(request.queries))
 
     def _scan_gap(
-        self, request: VectorRequest, allowed: BoolMask | None, begin: int, end: int
+        self, request: VectorRequest, allowed: AllowedRows | None, begin: int, end: int
     ) -> RowHits:
-        mask = None if allowed is None else allowed[begin:end]
+        mask = None if allowed is None else allowed.mask[begin:end]
         found = self.scanner.best(
             self.snapshot.matrix[begin:end], request.queries, k=request.k, mask=mask
         )
         return RowHits(rows=found.rows + begin, scores=found.scores)
 
     def _candidates(
-        self, request: VectorRequest, allowed: BoolMask | None, segment: Segment
+        self, request: VectorRequest, allowed: AllowedRows | None, segment: Segment
     ) -> RowArray:
         plan = self._plan(request, allowed, segment)
         if plan is None:
             return np.zeros((len(request.queries), 0), np.int64)
-        return self.codes[segment.file].search(
+        codes, sieve = self.codes[segment.file], plan.sieve
+        if allowed is not None and sieve is not None and sieve.wanted:
+            sieve = replace(sieve, in_cells=allowed.in_cells(codes))
+        return codes.search(
             request.queries,
             plan.probing,
             count=plan.count,
-            mask=allowed,
+            sieve=sieve,
             threads=self.settings.threads,
         )
 
     def _plan(
-        self, request: VectorRequest, allowed: BoolMask | None, segment: Segment
+        self, request: VectorRequest, allowed: AllowedRows | None, segment: Segment
     ) -> _Plan | None:
         """Return how to search a segment; None when a filter lets none of its rows through.
 
-        The fewer rows a filter lets through, the more cells hold as many of them.
+        Under a filter cells are scanned until as many rows let through stand in them as a query
+        without one scans: near the query that takes few cells, far from it as many as need be.
         """
         tuning = segment.tuning(request.kind)
-        probes, rerank = tuning.probes * max(1.0, request.k / _TUNED_K) ** 0.5, tuning.rerank
-        if request.mask is not None:
-            share = _share(allowed, segment)
-            if share == 0:
-                return None
-            if share < _BROAD_SHARE:
-                least = self.settings.filter_codes * segment.cells / segment.rows
-                probes = max(_FILTERED_PROBES * probes / share, least)
-                rerank = max(2 * rerank, _FILTERED_RERANK)
-        probes = max(1, min(round(probes), segment.cells))
+        probes = tuning.probes * max(1.0, request.k / _TUNED_K) ** 0.5
+        rerank = tuning.rerank
+        share = 1.0 if request.mask is None else self._share(allowed, segment)
+        if share == 0:
+            return None
+        sieve = None if allowed is None else Sieve(allowed.bits)
+        cells = probes
+        if allowed is not None and share < _BROAD_SHARE:
+            rerank = max(2 * rerank, _FILTERED_RERANK)
+            sieve = Sieve(allowed.bits, wanted=round(probes * segment.rows / segment.cells))
+            cells = min(probes / share, segment.cells)
+        probes = max(1, min(round(cells), segment.cells))
         effort = round(tuning.effort * probes / tuning.probes)
         count = min(rerank + 4 * (request.k - min(request.k, _TUNED_K)), segment.rows)
-        return _Plan(Probing(probes, tuning.spread, effort), count)
+        return _Plan(Probing(probes, tuning.spread, effort), sieve, count, cells)
+
+    def _share(self, allowed: AllowedRows | None, segment: Segment) -> float:
+        """Return which share of the rows that can be found in a segment a filter lets through."""
+        if allowed is None:
+            return 1.0
+        live = self._allowed(None)
+        there = segment.rows if live is None else live.between(segment.begin, segment.end)
+        return allowed.between(segment.begin, segment.end) / max(there, 1)
 
     def _rerank(self, queries: FloatMatrix, candidates: RowArray, k: int) -> RowHits:
         hits = empty_hits(len(queries), k)
@@ -228,9 +241,3 @@ def selected_mask(selection: Selection | None) -> BoolMask | None:
     if selection.mask is None and selection.filter:
         raise StoreError("a filter reached the vector index without its rows", hint="report a bug")
     return selection.mask
-
-
-def _share(allowed: BoolMask | None, segment: Segment) -> float:
-    if allowed is None:
-        return 1.0
-    return float(np.count_nonzero(allowed[segment.begin : segment.end])) / segment.rows

@@ -141,10 +141,9 @@ def plan_seal(manifest: Manifest, rows: int, settings: VectorSettings) -> tuple[
     if rows <= settings.exact_rows or not gaps:
         return None
     begin = gaps[0][0]
-    before = [segment for segment in manifest.segments if segment.end <= begin]
-    sealed = sum(segment.rows for segment in before)
-    if rows - begin <= max(settings.seal_rows, settings.seal_share * sealed):
+    if rows - begin <= settings.seal_rows:
         return None
+    before = [segment for segment in manifest.segments if segment.end <= begin]
     for segment in reversed(before):
         if segment.rows >= 2 * (rows - begin):
             break

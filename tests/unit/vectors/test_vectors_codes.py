@@ -6,10 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from lookalike.adapters.vectors_allowed import AllowedRows
 from lookalike.adapters.vectors_build import build_codes
 from lookalike.adapters.vectors_codes import pack_blocks, unpack_blocks
 from lookalike.adapters.vectors_codes_file import read_codes_file
-from lookalike.adapters.vectors_codes_index import Probing
+from lookalike.adapters.vectors_codes_index import Probing, Sieve
 from lookalike.adapters.vectors_matrix import SegmentRows
 from lookalike.adapters.vectors_native import load_faiss
 from lookalike.adapters.vectors_settings import VectorSettings
@@ -71,7 +72,9 @@ def test_only_allowed_rows_are_found_and_missing_ones_are_padding(tmp_path):
     codes = build_codes(part(unit(600)), SETTINGS, tmp_path / "a.faiss")
     mask = np.zeros(600, bool)
     mask[100:110] = True
-    found = codes.search(unit(1, seed=3), every_cell(codes), count=60, mask=mask)
+    found = codes.search(
+        unit(1, seed=3), every_cell(codes), count=60, sieve=Sieve(AllowedRows.of(mask).bits)
+    )
     assert set(found.ravel().tolist()) == {-1, *range(100, 110)}
 
 

@@ -31,7 +31,7 @@ from lookalike.domain.hits import Selection
 
 DIM = 16
 ROW_BYTES = 2 * DIM
-SMALL = VectorSettings(exact_rows=100, seal_rows=100, rows_per_cell=20, filter_codes=200)
+SMALL = VectorSettings(exact_rows=100, seal_rows=100, rows_per_cell=20)
 NONE = np.zeros(0, np.int64)
 
 
@@ -383,7 +383,7 @@ def test_sealing_covers_rows_with_few_segments(batches):
         span = plan_seal(manifest, rows, SMALL)
         if span is not None:
             manifest = manifest.replaced_by(_segment(*span))
-        assert rows - sum(s.rows for s in manifest.segments) <= max(100, 0.1 * rows)
+        assert rows - sum(s.rows for s in manifest.segments) <= 100
         sizes = [segment.rows for segment in manifest.segments]
         assert all(first >= 2 * second for first, second in itertools.pairwise(sizes))
         covered = sorted([*manifest.gaps(rows), *((s.begin, s.end) for s in manifest.segments)])
