@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lookalike.domain.arrays import BoolMask, RowArray
 
 _MOST: Final = 16
+_UNKNOWN: Final = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class AllowedRows:
     bits: NDArray[np.uint8]
     count: int
     _spans: dict[tuple[int, int], int] = field(default_factory=dict[tuple[int, int], int])
-    _in_cells: dict[str, RowArray] = field(default_factory=dict[str, "RowArray"])
+    _in_cells: dict[str, NDArray[np.int32]] = field(default_factory=dict[str, "NDArray[np.int32]"])
 
     @classmethod
     def of(cls, mask: BoolMask) -> AllowedRows:
@@ -40,14 +41,16 @@ class AllowedRows:
             self._spans[begin, end] = int(np.count_nonzero(self.mask[begin:end]))
         return self._spans[begin, end]
 
-    def in_cells(self, codes: CodeIndex) -> RowArray:
-        """Return how many codes of each of a segment's `(cells,)` cells are let through.
+    def in_cells(self, codes: CodeIndex, cells: RowArray) -> RowArray:
+        """Return how many codes of each of `(n,)` cells of a segment are let through.
 
-        The first query under a filter pays for reading the rows of every list.
+        Each cell is counted once; -1 stands for no cell.
         """
-        if codes.path not in self._in_cells:
-            self._in_cells[codes.path] = codes.count_in_cells(self.mask)
-        return self._in_cells[codes.path]
+        known = self._in_cells.setdefault(codes.path, np.full(codes.cells, _UNKNOWN, np.int32))
+        new = np.unique(cells[(cells >= 0) & (known[cells] == _UNKNOWN)])
+        if len(new):
+            known[new] = codes.count_in(new, self.mask)
+        return np.where(cells >= 0, known[cells], 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,10 @@ class AllowedCache:
 
     _kept: OrderedDict[int, _Kept] = field(default_factory=OrderedDict[int, "_Kept"])
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __len__(self) -> int:
+        """Return for how many masks it keeps something."""
+        return len(self._kept)
 
     def allowed(
         self, mask: BoolMask | None, hidden: BoolMask | None, rows: int

@@ -37,6 +37,7 @@ _MAGIC: Final = b"LKALCOD\0"
 _FORMAT: Final = 1
 _ALIGN: Final = 64
 _UNIT: Final = 32
+_ID_BYTES: Final = 8
 _CHUNK_ROWS: Final = 1 << 17
 
 
@@ -73,6 +74,17 @@ class CodesFile:
         step = np.uint64(self.code_bytes * BLOCK_ROWS + ID_BLOCK_BYTES)
         offsets = np.uint64(self.lists_at) + (np.cumsum(blocks) - blocks) * step
         return np.stack((sizes, blocks * np.uint64(BLOCK_ROWS), offsets), axis=1)
+
+    def ids(self) -> tuple[NDArray[np.int64], RowArray]:
+        """Map the lists as numbers, and return where the rows of each of `(cells,)` begin there."""
+        table = self.list_table().astype(np.int64)
+        behind = table[:, 2] - self.lists_at + table[:, 1] * self.code_bytes
+        step = self.code_bytes * BLOCK_ROWS + ID_BLOCK_BYTES
+        count = int(table[:, 1].sum()) // BLOCK_ROWS * step // _ID_BYTES
+        if not count:
+            return np.zeros(0, np.int64), behind
+        mapped = np.memmap(self.path, "<i8", "r", self.lists_at, (count,))
+        return np.asarray(mapped), behind // _ID_BYTES
 
 
 def write_codes_file(

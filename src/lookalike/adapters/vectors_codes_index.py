@@ -19,7 +19,7 @@ from lookalike.adapters.vectors_codes_file import CodedRows, CodesFile, read_cod
 from lookalike.adapters.vectors_native import CellGraph, ListLayout, ListScan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from lookalike.domain.arrays import BoolMask, FloatMatrix, RowArray
 
@@ -49,19 +49,20 @@ class Probing:
 class Sieve:
     """Which rows may come back: those in `bits`, a bitmap of `(rows / 8,)` bytes.
 
-    Under a filter, `in_cells` are the codes let through in each of `(cells,)` cells, and cells
-    are scanned until `wanted` codes let through stand in them, however many that takes.
+    Under a filter, cells are scanned until `wanted` codes let through stand in them, however
+    many that takes; `in_cells` says how many stand in each of `(n,)` cells.
     """
 
     bits: NDArray[np.uint8]
-    in_cells: RowArray | None = None
+    in_cells: Callable[[RowArray], RowArray] | None = None
     wanted: int = 0
 
 
 class CodeIndex:
     """The open codes of a segment; safe to search from several threads.
 
-    Codes only choose candidates; their scores are estimates.
+    Codes only choose candidates; their scores are estimates. `sizes` says how many codes each
+    of the `(cells,)` cells has.
     """
 
     def __init__(self, file: CodesFile, graph: CellGraph, scan: ListScan) -> None:
@@ -71,6 +72,8 @@ class CodeIndex:
         self._scan = scan
         self.coder = ResidualCoder(file.arrays["projection"], file.arrays["codebook"])
         self._norms = file.arrays["norms"]
+        self.sizes = file.arrays["sizes"].astype(np.int64)
+        self._ids, self._first_ids = file.ids()
 
     @classmethod
     def open(cls, path: str) -> CodeIndex:
@@ -97,11 +100,6 @@ class CodeIndex:
     def dim(self) -> int:
         """Length of a vector."""
         return self._file.dim
-
-    @property
-    def sizes(self) -> RowArray:
-        """How many codes each of the `(cells,)` cells has."""
-        return self._file.arrays["sizes"].astype(np.int64)
 
     @property
     def norms(self) -> FloatMatrix:
@@ -170,7 +168,7 @@ class CodeIndex:
         self,
         queries: FloatMatrix,
         probing: Probing,
-        in_cells: RowArray,
+        in_cells: Callable[[RowArray], RowArray],
         wanted: int,
         threads: int,
     ) -> tuple[RowArray, FloatMatrix]:
@@ -178,7 +176,7 @@ class CodeIndex:
         wide = probing
         while True:
             cells, products = self.rank(queries, wide, threads=threads)
-            held = np.where(cells >= 0, in_cells[cells], 0)
+            held = np.where(cells >= 0, in_cells(cells.ravel()).reshape(cells.shape), 0)
             seen = np.cumsum(held, axis=1)
             if wide.probes >= self.cells or (seen[:, -1] >= wanted).all():
                 break
@@ -203,12 +201,13 @@ class CodeIndex:
             projected, cells, products, count=count, bits=bits, threads=threads
         )[1]
 
-    def count_in_cells(self, mask: BoolMask) -> RowArray:
-        """Return how many codes of each of the `(cells,)` cells are of rows in `(rows,)` `mask`."""
-        counts = np.zeros(self.cells, np.int64)
-        for first, lists in self._lists().parts():
-            counts[first : first + len(lists.sizes)] = lists.count(mask)
-        return counts
+    def count_in(self, cells: RowArray, mask: BoolMask) -> RowArray:
+        """Return how many codes of each of `(n,)` cells are of rows in `(rows,)` `mask`."""
+        sizes = self.sizes[cells]
+        starts = np.cumsum(sizes) - sizes
+        places = np.arange(int(sizes.sum())) + np.repeat(self._first_ids[cells] - starts, sizes)
+        seen = np.concatenate(([0], np.cumsum(mask[self._ids[places]])))
+        return seen[starts + sizes] - seen[starts]
 
     def coded(self) -> CodedRows:
         """Return every code with its row and cell, for a build that takes them over."""
@@ -283,13 +282,6 @@ class _Lists:
         room = self.blocks * BLOCK_ROWS
         inside = np.arange(int(room.sum())) - np.repeat(np.cumsum(room) - room, room)
         return inside < np.repeat(self.sizes, room)
-
-    def count(self, mask: BoolMask) -> RowArray:
-        """Return how many codes of each list are of rows in `(rows,)` `mask`."""
-        is_in = mask[self.rows()] & self.is_filled()
-        ends = np.cumsum(self.blocks) * BLOCK_ROWS
-        seen = np.concatenate(([0], np.cumsum(is_in)))
-        return seen[ends] - seen[ends - self.blocks * BLOCK_ROWS]
 
     def parts(self) -> Iterator[tuple[int, _Lists]]:
         """Yield the lists of some cells at a time, and which cell is the first of them."""

@@ -40,7 +40,8 @@ _WIDE_SPREAD: Final = 0.25
 _WIDE_RERANK: Final = 3_200
 _COST_QUERIES: Final = 30
 _COST_REPEATS: Final = 3
-_SCANNED_ROWS: Final = 20_000
+_SCANNED_ROWS: Final = 4_000
+_SCANS: Final = 8
 _MEASURED_ROWS: Final = 200
 
 
@@ -236,12 +237,13 @@ def measure_costs(codes: CodeIndex, part: SegmentRows, queries: FloatMatrix) -> 
     for query, rows in zip(some, chosen, strict=True):
         scanner.rescore(part.halves, query[None], rows, k=NEIGHBOURS)
     rerank = 1e6 * (time.thread_time() - begin) / len(some) / count
-    halves = part.halves[:_SCANNED_ROWS]
-    mask = np.arange(len(halves)) % 4 == 0
+    mask = np.zeros(len(part.halves), np.bool_)
+    mask[generator.choice(len(mask), min(_SCANNED_ROWS, len(mask)), replace=False)] = True
+    scanner.best(part.halves, some[:1], k=NEIGHBOURS, mask=mask)
     begin = time.thread_time()
-    for query in some:
-        scanner.best(halves, query[None], k=NEIGHBOURS, mask=mask)
-    row = 1e6 * (time.thread_time() - begin) / len(some) / np.count_nonzero(mask)
+    for query in some[:_SCANS]:
+        scanner.best(part.halves, query[None], k=NEIGHBOURS, mask=mask)
+    row = 1e6 * (time.thread_time() - begin) / len(some[:_SCANS]) / np.count_nonzero(mask)
     return Costs(
         max(round((wide - narrow) / max(many - few, 1), 3), 0.01),
         max(round(rerank, 3), 0.001),

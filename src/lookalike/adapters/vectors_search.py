@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -28,8 +29,10 @@ _WORN_SHARE: Final = 0.2
 _TUNED_K: Final = 10
 _MOST_OF: Final = 10
 """When a query wants more than a tenth of the rows, all of them are scanned."""
-_FILTERED_RERANK: Final = 800
+_FILTERED_RERANK: Final = 200
 """Codes tell rows apart the less, the further these lie from the query."""
+_RANKED: Final = 1.25
+"""So many times as many cells are ranked as a filter is likely to need."""
 _FEW: Final = 2_000
 _EXACT_WORTH: Final = 1.5
 """An exact scan may cost so many times what codes are reckoned to."""
@@ -179,7 +182,7 @@ class SnapshotSearch:
             return np.zeros((len(request.queries), 0), np.int64)
         codes, sieve = self.codes[segment.file], plan.sieve
         if allowed is not None and sieve is not None and sieve.wanted:
-            sieve = replace(sieve, in_cells=allowed.in_cells(codes))
+            sieve = replace(sieve, in_cells=partial(allowed.in_cells, codes))
         return codes.search(
             request.queries,
             plan.probing,
@@ -203,15 +206,16 @@ class SnapshotSearch:
         if share == 0:
             return None
         sieve = None if allowed is None else Sieve(allowed.bits)
-        cells = probes
+        cells, effort = probes, tuning.effort * probes / tuning.probes
         if allowed is not None and share < _BROAD_SHARE:
             rerank = max(2 * rerank, _FILTERED_RERANK)
             sieve = Sieve(allowed.bits, wanted=round(probes * segment.rows / segment.cells))
             cells = min(probes / share, segment.cells)
-        probes = max(1, min(round(cells), segment.cells))
-        effort = round(tuning.effort * probes / tuning.probes)
+            probes = _RANKED * cells
+            effort = max(effort, probes) if effort else 0
+        probing = Probing(max(1, min(round(probes), segment.cells)), tuning.spread, round(effort))
         count = min(rerank + 4 * (request.k - min(request.k, _TUNED_K)), segment.rows)
-        return _Plan(Probing(probes, tuning.spread, effort), sieve, count, cells)
+        return _Plan(probing, sieve, count, cells)
 
     def _share(self, allowed: AllowedRows | None, segment: Segment) -> float:
         """Return which share of the rows that can be found in a segment a filter lets through."""
