@@ -117,9 +117,11 @@ class Index:
 
     def search(
         self, query: str, k: int = 20, *, cursor: str | None = None, explain: bool = False,
-        **filters: str | float | bool,
+        as_typed: bool = False, **filters: str | float | bool,
     ) -> Results:  # fmt: skip
         """Search by words in the query language; filters by their names (`color="blue"`).
+
+        `as_typed` leaves words that seem misspelt as they are.
 
         Raises:
             UsageError: the query or a filter cannot be understood.
@@ -130,6 +132,7 @@ class Index:
             filter=asked.filter & filters_from_options(_texts(filters)),
             cursor=cursor,
             is_explained=explain,
+            is_as_typed=as_typed,
         )
         return Results(self._engine.search(asked), self._engine)
 

@@ -163,6 +163,7 @@ def read_manifest(values: Mapping[str, object], root: Path) -> Bundle:
         licences=tuple(_licence(part) for part in top.tables("licence")),
         sources=tuple(_source(part) for part in top.tables("source")),
         quality=() if quality is None else quality.items(float),
+        languages=top.strings("languages") if "languages" in values else (),
     )
     listed = {file.path for file in bundle.files}
     for path in _used(bundle):

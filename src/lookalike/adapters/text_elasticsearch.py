@@ -38,7 +38,7 @@ from lookalike.adapters.text_elasticsearch_schema import (
     text_fields,
 )
 from lookalike.adapters.text_elasticsearch_versions import bm25_scale
-from lookalike.adapters.text_elasticsearch_words import completions, near_words, unknown_terms
+from lookalike.adapters.text_elasticsearch_words import completions, near_words, rare_terms
 from lookalike.adapters.text_hits import padded
 from lookalike.adapters.text_schema import Analysis, TextIndexSettings
 from lookalike.adapters.text_words import STOP_WORDS
@@ -181,9 +181,12 @@ class ElasticsearchTextIndex:
             analysed = self._analysis.terms(word)
             if len(analysed) == 1 and not self._is_familiar(analysed[0]):
                 terms.setdefault(word, analysed[0])
-        unknown = unknown_terms(self._server, self._analysis, list(terms.values()))
-        near = near_words(self._server, unknown)
-        nearest = {term: vocabulary.nearest(term) for term, vocabulary in near.items()}
+        rare = rare_terms(self._server, self._analysis, list(terms.values()))
+        near = near_words(self._server, list(rare), self._settings.known_words)
+        nearest = {
+            term: vocabulary.nearest(term, frequency=rare[term])
+            for term, vocabulary in near.items()
+        }
         return tuple(
             Correction(word, replacement)
             for word, term in terms.items()

@@ -8,7 +8,7 @@ from lookalike.adapters.text_elasticsearch_query import any_of
 from lookalike.adapters.text_elasticsearch_schema import TAUGHT_FIELDS, WORDS
 from lookalike.adapters.text_elasticsearch_server import Request, encoded_lines
 from lookalike.adapters.text_schema import FIELDS, Analysis, stem_field
-from lookalike.adapters.text_vocabulary import SHORTEST_CORRECTED, Vocabulary
+from lookalike.adapters.text_vocabulary import MOST_RARE, SHORTEST_CORRECTED, Vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,11 +28,14 @@ SHORT_PREFIX: Final = 3
 """A shorter prefix is counted among any documents: its frequent words are in every sample."""
 
 
-def unknown_terms(server: SearchServer, analysis: Analysis, terms: Sequence[str]) -> list[str]:
-    """Return those of the terms that stand in no document, as written or by their stem."""
+def rare_terms(server: SearchServer, analysis: Analysis, terms: Sequence[str]) -> dict[str, int]:
+    """Return those of the terms that few documents hold or none, with how many.
+
+    A document holds a term as written or by its stem.
+    """
     probed = list(dict.fromkeys(terms))[:MOST_PROBED]
     if not probed:
-        return []
+        return {}
     lines: list[dict[str, Any]] = []
     for term in probed:
         written = [{"term": {name: term}} for name in FIELDS]
@@ -42,22 +45,23 @@ def unknown_terms(server: SearchServer, analysis: Analysis, terms: Sequence[str]
             {},
             {
                 "query": query,
-                "size": 1,
-                "terminate_after": 1,
-                "track_total_hits": False,
-                "stored_fields": "_none_",
+                "size": 0,
+                "track_total_hits": MOST_RARE + 1,
             },
         ]
     path = f"/{server.options.alias}/_msearch"
     answer = server.send(Request("POST", path, {}, encoded_lines(lines), is_lines=True))
-    return [
-        term
+    counts = {
+        term: int(found["hits"]["total"]["value"])
         for term, found in zip(probed, answer["responses"], strict=True)
-        if "error" not in found and not found["hits"]["hits"]
-    ]
+        if "error" not in found
+    }
+    return {term: count for term, count in counts.items() if count <= MOST_RARE}
 
 
-def near_words(server: SearchServer, terms: Sequence[str]) -> dict[str, Vocabulary]:
+def near_words(
+    server: SearchServer, terms: Sequence[str], taught: frozenset[str]
+) -> dict[str, Vocabulary]:
     """Return the words of the index near to each term, with their document frequencies."""
     asked = [term for term in terms if len(term) >= SHORTEST_CORRECTED and term.isascii()]
     if not asked:
@@ -88,7 +92,7 @@ def near_words(server: SearchServer, terms: Sequence[str]) -> dict[str, Vocabula
                 for option in entry["options"]:
                     word = option["text"]
                     frequencies[word] = frequencies.get(word, 0) + option["freq"]
-        found[term] = Vocabulary(frequencies)
+        found[term] = Vocabulary(frequencies, taught=taught)
     return found
 
 

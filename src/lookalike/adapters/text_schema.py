@@ -66,7 +66,8 @@ class TextIndexSettings:
 
     `weights` maps a field to its weight (fields left out keep their default; 0 leaves a field
     out of scoring). `exact_weight` is what the word as written adds to the match of its stem.
-    `known_words` are never corrected, even where the index does not know them (lower case).
+    `known_words` are never corrected, even where the index does not know them (lower case), and
+    others may be corrected to them.
     """
 
     weights: Mapping[str, float] = field(default_factory=dict[str, float])

@@ -34,7 +34,7 @@ from lookalike.adapters.text_schema import (
     build_schema,
     stem_field,
 )
-from lookalike.adapters.text_vocabulary import Vocabulary
+from lookalike.adapters.text_vocabulary import MOST_RARE, Vocabulary
 from lookalike.adapters.text_words import STOP_WORDS
 from lookalike.domain.errors import IndexMissingError, StoreError
 from lookalike.ports.text import Correction, TextDocument
@@ -233,9 +233,12 @@ class TantivyTextIndex:
         with store_errors(self._folder):
             for word in _WORD.findall(words):
                 terms = self._analysis.terms(word)
-                if len(terms) != 1 or word in corrections or self._is_known(terms[0]):
+                if len(terms) != 1 or word in corrections:
                     continue
-                if replacement := self._vocabulary().nearest(terms[0]):
+                frequency = self._frequency(terms[0])
+                if frequency > MOST_RARE:
+                    continue
+                if replacement := self._vocabulary().nearest(terms[0], frequency=frequency):
                     corrections[word] = Correction(word, replacement)
         return tuple(corrections.values())
 
@@ -322,12 +325,13 @@ class TantivyTextIndex:
         scores = [score for score, _ in hits]
         return np.array(rows, np.int64), np.array(scores, np.float32)
 
-    def _is_known(self, term: str) -> bool:
+    def _frequency(self, term: str) -> int:
+        """Return how many documents hold a term or its stem, at least; many for a known word."""
         if term in STOP_WORDS or term in self._settings.known_words:
-            return True
+            return MOST_RARE + 1
         searcher, stem = self._view.searcher, self._analysis.stem(term)
-        return any(
-            searcher.doc_freq(name, term) or searcher.doc_freq(stem_field(name), stem)
+        return max(
+            max(searcher.doc_freq(name, term), searcher.doc_freq(stem_field(name), stem))
             for name in FIELDS
         )
 
@@ -335,7 +339,7 @@ class TantivyTextIndex:
         view = self._view
         with self._words_lock:
             if self._words is None or not _is_fresh(self._words[0], view):
-                self._words = (view, _read_vocabulary(view.searcher))
+                self._words = (view, _read_vocabulary(view.searcher, self._settings.known_words))
             return self._words[1]
 
     def _see(self) -> None:
@@ -377,14 +381,14 @@ class TantivyTextIndex:
             self._is_broken = False
 
 
-def _read_vocabulary(searcher: tantivy.Searcher) -> Vocabulary:
+def _read_vocabulary(searcher: tantivy.Searcher, taught: frozenset[str]) -> Vocabulary:
     frequencies: dict[str, int] = {}
     for name in FIELDS:
         if name != "path":  # file names are no words to teach
             for term, count in searcher.terms_with_prefix(name, ""):
                 if term != BLANK:
                     frequencies[term] = frequencies.get(term, 0) + count
-    return Vocabulary(frequencies)
+    return Vocabulary(frequencies, taught=taught)
 
 
 def _is_fresh(of: _View, now: _View) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import heapq
+import math
 from collections.abc import Mapping
 from typing import Final
 
@@ -13,55 +14,80 @@ from lookalike.adapters.text_words import STOP_WORDS
 
 SHORTEST_CORRECTED: Final = 4
 LEAST_FREQUENCY: Final = 2
-SHORTEST_AT_TWO: Final = 7
+SHORTEST_AT_TWO: Final = 6
 """A word shorter than this is corrected only at edit distance 1."""
-SHORT_WORD_FREQUENCY: Final = 5
-"""What a four-letter word's replacement must reach: most short words are near some other."""
+
+MOST_RARE: Final = 2
+MUCH_MORE: Final = 50
+"""A word of so few documents may be misspelt in them: its replacement has so many times as many."""
+
+SWAPPED: Final = 0.7
+DOUBLED: Final = 0.6
+BESIDE: Final = 0.8
+"""What the likelier slips cost: neighbours swapped, a letter doubled, the key beside. Others 1."""
+
+ELSEWHERE: Final = 1.0
+"""Added where the first letter is another: typists seldom miss it."""
+
+EDIT_WEIGHT: Final = 7.0
+"""How many times as frequent (as a power of e) a word must be to outweigh one more edit."""
+
+_KEYS: Final = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 _FIRST_BYTE: Final = 97
 
 
 class Vocabulary:
-    """Words with their document frequency; made once, never changed."""
+    """Words with their document frequency; made once, never changed.
 
-    def __init__(self, frequencies: Mapping[str, int]) -> None:
-        self._frequencies = frequencies
+    Words that are `taught` may be meant even where no document holds them.
+    """
+
+    def __init__(
+        self, frequencies: Mapping[str, int], *, taught: frozenset[str] = frozenset()
+    ) -> None:
         self._words = sorted(word for word in frequencies if word not in STOP_WORDS)
+        self._frequencies = dict(frequencies)
+        for word in taught - STOP_WORDS:
+            self._frequencies[word] = max(LEAST_FREQUENCY, self._frequencies.get(word, 0))
         near = [
             word
-            for word in self._words
-            if frequencies[word] >= LEAST_FREQUENCY
+            for word in sorted({*self._words, *(taught - STOP_WORDS)})
+            if self._frequencies[word] >= LEAST_FREQUENCY
             and len(word) >= SHORTEST_CORRECTED - 1
             and word.isascii()
             and word.isalpha()
         ]
         self._near = near
         self._lengths = np.fromiter(map(len, near), np.int64, len(near))
+        self._firsts = np.fromiter((ord(word[0]) for word in near), np.int64, len(near))
         self._letters = np.fromiter(map(_letters, near), np.uint32, len(near))
 
     def __len__(self) -> int:
         """Return how many words there are."""
         return len(self._words)
 
-    def nearest(self, word: str) -> str | None:
+    def nearest(self, word: str, *, frequency: int = 0) -> str | None:
         """Return the known word that `word` was most likely meant to be, or None.
 
-        The smaller edit distance wins, then the higher document frequency; the first
-        letter stays or changes places with the second, since typists rarely miss it.
+        The better of the cost of the edits and the document frequency; two edits only where the
+        first letter stays or changes places with the second. A word that stands in a few
+        documents itself (its `frequency`) gives way only to one that stands in many more.
         """
         if len(word) < SHORTEST_CORRECTED or not (word.isascii() and word.isalpha()):
             return None
-        reach = 2 if len(word) >= SHORTEST_AT_TWO else 1
-        best: tuple[int, int, str] | None = None
-        for known in self._candidates(word, reach):
-            distance = edit_distance(word, known)
-            frequency = self._frequencies[known]
-            if distance > reach or (
-                len(word) == SHORTEST_CORRECTED and frequency < SHORT_WORD_FREQUENCY
-            ):
+        least = max(LEAST_FREQUENCY, MUCH_MORE * frequency)
+        best: tuple[float, str] | None = None
+        for known in self._candidates(word):
+            if self._frequencies[known] < least or known == word:
                 continue
-            rank = (distance, -frequency, known)
+            is_begun_alike = known[0] == word[0] or known[:2] == word[1] + word[0]
+            reach = 2 if len(word) >= SHORTEST_AT_TWO and is_begun_alike and not frequency else 1
+            if edit_distance(word, known) > reach:
+                continue
+            cost = EDIT_WEIGHT * slip_cost(word, known) + ELSEWHERE * (not is_begun_alike)
+            rank = (cost - math.log(self._frequencies[known]), known)
             best = rank if best is None else min(best, rank)
-        return None if best is None else best[2]
+        return None if best is None else best[1]
 
     def completions(self, prefix: str, *, limit: int) -> list[str]:
         """Return the most frequent words that begin with `prefix`, ties by alphabet."""
@@ -71,12 +97,15 @@ class Vocabulary:
             limit, self._words[begin:end], key=lambda word: (-self._frequencies[word], word)
         )
 
-    def _candidates(self, word: str, reach: int) -> list[str]:
-        apart = np.bitwise_count(self._letters ^ np.uint32(_letters(word)))
-        is_near = (np.abs(self._lengths - len(word)) <= reach) & (apart <= 2 * reach)
-        found = (self._near[place] for place in np.flatnonzero(is_near).tolist())
-        swapped = word[1] + word[0]
-        return [known for known in found if known[0] == word[0] or known[:2] == swapped]
+    def _candidates(self, word: str) -> list[str]:
+        """Return words whose letters and length let them be near enough."""
+        letters = np.bitwise_count(self._letters ^ np.uint32(_letters(word)))
+        lengths = np.abs(self._lengths - len(word))
+        is_near = (lengths <= 1) & (letters <= 2)
+        if len(word) >= SHORTEST_AT_TWO:
+            begun = np.isin(self._firsts, [ord(word[0]), ord(word[1])])
+            is_near |= begun & (lengths <= 2) & (letters <= 4)
+        return [self._near[place] for place in np.flatnonzero(is_near).tolist()]
 
 
 def _letters(word: str) -> int:
@@ -101,3 +130,45 @@ def edit_distance(left: str, right: str) -> int:
                 cost = min(cost, last[j - 2] + 1)
             row.append(cost)
     return row[-1]
+
+
+def slip_cost(typed: str, meant: str) -> float:
+    """Return how unlikely it is to type one word for another, in edits of the usual kind."""
+    before: list[float] = []
+    row = [0.0]
+    for j in range(1, len(meant) + 1):
+        row.append(row[-1] + _one_letter(meant, j))
+    for i, a in enumerate(typed, 1):
+        before, last, row = row, before, [row[0] + _one_letter(typed, i)]
+        for j, b in enumerate(meant, 1):
+            changed = 0.0 if a == b else (BESIDE if b in _BESIDE.get(a, "") else 1.0)
+            cost = min(
+                before[j] + _one_letter(typed, i),
+                row[j - 1] + _one_letter(meant, j),
+                before[j - 1] + changed,
+            )
+            if i > 1 and j > 1 and a == meant[j - 2] and typed[i - 2] == b:
+                cost = min(cost, last[j - 2] + SWAPPED)
+            row.append(cost)
+    return row[-1]
+
+
+def _one_letter(word: str, end: int) -> float:
+    """Return what it costs to leave out, or to add, the letter that ends there."""
+    return DOUBLED if end > 1 and word[end - 2] == word[end - 1] else 1.0
+
+
+def _beside() -> dict[str, str]:
+    """Return the keys beside each key of an English keyboard."""
+    places = {key: (r, c + r / 2) for r, keys in enumerate(_KEYS) for c, key in enumerate(keys)}
+    return {
+        key: "".join(
+            other
+            for other, (r, c) in places.items()
+            if other != key and abs(r - row) <= 1 and abs(c - column) <= 1
+        )
+        for key, (row, column) in places.items()
+    }
+
+
+_BESIDE: Final = _beside()

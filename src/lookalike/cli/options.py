@@ -57,6 +57,12 @@ AllCopies: TypeAlias = Annotated[
         "--all-copies", help="Show every copy, not one of each group.", rich_help_panel=OUTPUT
     ),
 ]
+AsTyped: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--as-typed", help="Leave words that seem misspelt as they are.", rich_help_panel=OUTPUT
+    ),
+]
 Sheet: TypeAlias = Annotated[
     Path | None,
     typer.Option(
@@ -118,7 +124,9 @@ def _filter(help_text: str, metavar: str, *names: str) -> OptionInfo:
     )
 
 
-Color: TypeAlias = Annotated[str | None, _filter("Colours, such as red or blue,white or #ff8800~15.", "NAME")]
+Color: TypeAlias = Annotated[
+    str | None, _filter("Colours, such as red or blue,white or #ff8800~15.", "NAME")
+]
 Size: TypeAlias = Annotated[str | None, _filter("icon, small, medium, large or huge.", "NAME")]
 Aspect: TypeAlias = Annotated[str | None, _filter("square, wide, tall or panorama.", "NAME")]
 MinWidth: TypeAlias = Annotated[int | None, _filter("Least width in pixels.", "PX")]
@@ -153,6 +161,7 @@ class Ask:
     sheet: Path | None
     filters: dict[str, str]
     is_collapsed: bool = True
+    is_as_typed: bool = False
 
 
 def given(**options: str | int | None) -> dict[str, str]:

@@ -83,13 +83,20 @@ def print_result(result: SearchResult, *, is_explained: bool) -> None:
     out = console()
     for note in result.degraded:
         typer.secho(f"degraded: {note}", fg="yellow", err=True)
+    for notice in result.notices:
+        typer.secho(notice.message, fg="yellow", err=True)
+    if result.corrected:
+        out.print(f"Showing results for {shown(result.corrected)}", markup=False)
+        out.print("  --as-typed searches for the words as they are", style="dim")
     if result.reading:
         asked = ", ".join(result.reading)
         out.print(f"{result.reading_met} of these show {asked}; to search the words alone:")
-        out.print(f"  {words_instead(result.query)}", style="dim", markup=False)
+        out.print(f"  {words_instead(result.corrected or result.query)}", style="dim", markup=False)
     if not result.hits:
         out.print("Nothing found.")
         return
+    if result.no_good_match:
+        out.print("No good match. What comes nearest:")
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("#", "score", "relevance"):
         table.add_column(name, justify="right", no_wrap=True, min_width=len(name))

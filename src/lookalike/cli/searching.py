@@ -37,6 +37,7 @@ def search(
     cursor: opt.Cursor = None,
     explain: opt.Explain = False,
     all_copies: opt.AllCopies = False,
+    as_typed: opt.AsTyped = False,
     sheet: opt.Sheet = None,
     is_json: opt.Json = False,
 ) -> None:
@@ -51,7 +52,9 @@ def search(
         min_height=min_height, max_width=max_width, max_height=max_height, licence=licence,
         site=site, object=object_, since=since, until=until,
     )  # fmt: skip
-    ask = opt.Ask(index, config, k, cursor, explain, is_json, sheet, filters, not all_copies)
+    ask = opt.Ask(
+        index, config, k, cursor, explain, is_json, sheet, filters, not all_copies, as_typed
+    )
     _answer(parse_query(" ".join(query), k=k), ask)
 
 
@@ -85,6 +88,7 @@ def similar(
     cursor: opt.Cursor = None,
     explain: opt.Explain = False,
     all_copies: opt.AllCopies = False,
+    as_typed: opt.AsTyped = False,
     sheet: opt.Sheet = None,
     is_json: opt.Json = False,
 ) -> None:
@@ -107,7 +111,9 @@ def similar(
     )
     _answer(
         query,
-        opt.Ask(index, config, k, cursor, explain, is_json, sheet, filters, not all_copies),
+        opt.Ask(
+            index, config, k, cursor, explain, is_json, sheet, filters, not all_copies, as_typed
+        ),
     )
 
 
@@ -133,6 +139,7 @@ def _answer(query: Query, ask: opt.Ask) -> None:
         cursor=ask.cursor,
         is_explained=ask.is_explained,
         is_collapsed=ask.is_collapsed,
+        is_as_typed=ask.is_as_typed,
     )
     with open_engine(ask.index, ask.config) as engine:
         if query.texts:

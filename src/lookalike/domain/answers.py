@@ -53,6 +53,10 @@ def result_json(result: SearchResult) -> dict[str, Any]:
         "next": result.next,
     }
     if result.reading:
+    if result.corrected:
+        answer["corrected"] = printable(result.corrected)
+    if result.notices:
+        answer["notices"] = [{"code": one.code, "message": one.message} for one in result.notices]
         answer["reading"] = list(result.reading)
         answer["reading_met"] = result.reading_met
     if result.explanation:

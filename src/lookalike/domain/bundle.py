@@ -144,6 +144,9 @@ class Bundle:
     licences: tuple[LicencePart, ...] = ()
     sources: tuple[Source, ...] = ()
     quality: tuple[tuple[str, float], ...] = ()
+    languages: tuple[str, ...] = ()
+    """The languages (ISO 639) whose texts it knows, `mul` for many; none where that is not said."""
+
     fingerprint: str = field(init=False)
     """32 hex digits; the same vectors or objects come out of bundles with the same one."""
 

@@ -83,11 +83,21 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
+class Notice:
+    """Something about a query that people should know; `code` is one of a fixed set of names."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class SearchResult:
     """A page of hits.
 
     `total` counts the candidates that were ranked, not every image that could match.
-    `reading` shows what plain words were read as (`dog ≥ 2`); the first `reading_met` hits meet it.
+    `corrected` is the line that was searched for in place of `query`, where words of that seemed
+    misspelt. `reading` shows what plain words were read as (`dog ≥ 2`); the first `reading_met`
+    hits meet it.
     `degraded` names each path that failed or was late, with its reason. `timings_ms` maps
     a stage to its milliseconds. `next` is the cursor of the next page, or None. Clicks on an answer
     that `is_logged` are taken under its `query_id`.
@@ -104,3 +114,6 @@ class SearchResult:
     is_logged: bool = False
     reading: tuple[str, ...] = ()
     reading_met: int = 0
+    corrected: str = ""
+    notices: tuple[Notice, ...] = ()
+    no_good_match: bool = False

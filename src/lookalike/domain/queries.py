@@ -51,6 +51,18 @@ class TextMatch:
 
 
 @dataclass(frozen=True, slots=True)
+class Answering:
+    """How an index answers where a query says nothing of it.
+
+    Where no hit is as relevant as `least_relevance`, the answer says that there is no good match;
+    `diversity` is how much the hits may not repeat each other. Both lie in [0, 1].
+    """
+
+    least_relevance: float = 0.35
+    diversity: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """One search: words, pictures, filter and page.
 
@@ -58,8 +70,9 @@ class Query:
     answer to say so; they stand in `filter`. `is_collapsed` shows one of each group of copies.
     `is_of_objects` finds by the objects in pictures alone, the nearest first. `is_traced` keeps
     with each hit what a fusion model weighs of it. `is_mixed` lets the nearest by vectors take
-    turns with the usual order. `more` and `less` are ids of images that were judged to be what is
-    wanted and not. `diversity` in [0, 1] is how much the hits may not repeat each other.
+    turns with the usual order. `is_as_typed` leaves words that seem misspelt as they are.
+    `more` and `less` are ids of images that were judged to be what is wanted and not.
+    `diversity` in [0, 1] is how much hits may not repeat each other; None takes the index's own.
     """
 
     source: str = ""
@@ -76,6 +89,7 @@ class Query:
     is_of_objects: bool = False
     is_traced: bool = False
     is_mixed: bool = False
+    is_as_typed: bool = False
     more: tuple[str, ...] = ()
     less: tuple[str, ...] = ()
     diversity: float = 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ from lookalike.domain.query_language import PUSH_AWAY, shown_reading, with_readi
 from lookalike.domain.query_objects import read_objects
 from lookalike.domain.query_tokens import Token, quote, quote_if_needed, tokens
 
+_LETTERS: Final = re.compile(r"[^\W\d_]+")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -61,6 +63,24 @@ def words_instead(source: str) -> str:
     return " ".join([f"1:{quote(' '.join(words))}", *rest] if words else rest)
 
 
+def respelt(source: str, replacements: Mapping[str, str]) -> str:
+    """Return a line with words replaced where `replace_words` replaces them, and no others.
+
+    >>> respelt('moutain "moutain dew" -moutain color:red', {"moutain": "mountain"})
+    'mountain "moutain dew" -moutain color:red'
+    """
+    pieces: list[str] = []
+    for token in tokens(source):
+        is_word = not (token.name or token.is_negated or (token.is_quoted and token.weight is None))
+        is_pulled = is_word and (token.weight is None or token.weight > 0)
+        pieces.append(
+            " ".join(_swapped(word, replacements) for word in token.source.split(" "))
+            if is_pulled
+            else token.source
+        )
+    return " ".join(pieces)
+
+
 def replace_words(query: Query, replacements: Mapping[str, str]) -> Query:
     """Return the query with words replaced, in its plain and weighted parts but no phrase.
 
@@ -92,8 +112,7 @@ def replace_words(query: Query, replacements: Mapping[str, str]) -> Query:
 
 
 def _swapped(word: str, replacements: Mapping[str, str]) -> str:
-    bare = word.strip("'’.,;:!?()[]")
-    return word.replace(bare, replacements[bare]) if bare in replacements else word
+    return _LETTERS.sub(lambda found: replacements.get(found[0], found[0]), word)
 
 
 def _split_texts(query: Query) -> tuple[str, Sequence[TextPart]]:

@@ -22,10 +22,10 @@ from lookalike.engine.originals import read_original, thumbnail_key
 from lookalike.engine.parts import EngineParts, examine_plan, ingest_tools, query_looker
 from lookalike.engine.publishing import publish_pictures, publish_sources
 from lookalike.engine.query_vectors import QueryEncoder
-from lookalike.engine.read_queries import search_read
 from lookalike.engine.reports import Status, space_json
 from lookalike.engine.search import Searcher
 from lookalike.engine.stores import Stores
+from lookalike.engine.wording import Wording
 from lookalike.engine.writer import Writer
 from lookalike.ranking.rrf import ReciprocalRankFusion
 
@@ -76,6 +76,7 @@ class Engine:
             self._stores, self._encoder, parts.ranker or ReciprocalRankFusion(),
             index_id=parts.index_id, threads=parts.search_threads,
         )  # fmt: skip
+        self._wording = Wording(self._stores, parts.encoder, parts.lexicon)
         self._copies = Copies(
             CopyTools(
                 stores=parts.reader, hashes=self._hashes, strictness=parts.copies,
@@ -140,10 +141,7 @@ class Engine:
             replace(part, reference=self.resolve(part.reference)) if part.kind == "id" else part
             for part in query.images
         )
-        query = replace(query, images=images)
-        if query.reading:
-            return search_read(query, self._searcher.search)
-        return self._searcher.search(query)
+        return self._wording.search(replace(query, images=images), self._searcher.search)
 
     def look(self, part: ImagePart) -> Seen:
         """Return the objects and words in a picture of a query, as far as the index has models."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from lookalike.domain.queries import Answering
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from lookalike.ports.detector import Detector
     from lookalike.ports.encoder import Encoder
     from lookalike.ports.ingest_log import IngestLog
+    from lookalike.ports.lexicon import Lexicon
     from lookalike.ports.ocr import Ocr
     from lookalike.ports.ranker import Ranker
     from lookalike.ports.source import Fetcher
@@ -35,6 +38,8 @@ class EngineParts:
     pictures for workers. `detector` and `ocr` are None where nothing looks for objects or words;
     `is_keeping_place` keeps where pictures were taken. `copies` is how strictly new images are
     placed among their copies (`off` for not at all), `hashes` where their hashes are kept.
+    `lexicon` has the words that are never taken for misspelt.
+    `answering` says how it answers where a query does not.
     `limits` of None are the usual ones: a search by words loads nothing that decodes pictures.
     """
 
@@ -59,6 +64,8 @@ class EngineParts:
     is_keeping_place: bool = False
     hashes: HashFile | None = None
     copies: str = "off"
+    lexicon: Lexicon | None = None
+    answering: Answering = field(default_factory=Answering)
     clock: Callable[[], float] = time.time
 
 

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 
 def search_read(query: Query, search: Callable[[Query], SearchResult]) -> SearchResult:
-    """Answer a query whose first conditions were read out of its words."""
+    """Answer a query, whose first conditions may have been read out of its words."""
+    if not query.reading:
+        return search(query)
     others = _others(query)
     try:
         met = search(query)

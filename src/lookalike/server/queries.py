@@ -60,6 +60,7 @@ class Paging:
     is_explained: bool
     show: Show = "all"
     is_collapsed: bool = True
+    is_as_typed: bool = False
 
 
 def paging(
@@ -76,9 +77,12 @@ def paging(
         ),
     ] = "all",
     collapse: Annotated[bool, Parameter(description="Show one of each group of copies.")] = True,
+    as_typed: Annotated[
+        bool, Parameter(description="Leave words that seem misspelt as they are.")
+    ] = False,
 ) -> Paging:
     """Read the page parameters of a request."""
-    return Paging(k, cursor, explain, show, collapse)
+    return Paging(k, cursor, explain, show, collapse, as_typed)
 
 
 def read_region(text: str | None) -> Region | None:
@@ -149,6 +153,7 @@ def build_query(
         cursor=page.cursor,
         is_explained=page.is_explained,
         is_collapsed=page.is_collapsed,
+        is_as_typed=page.is_as_typed,
         deadline_ms=settings.deadline_ms,
     )
     if len(query.texts) + len(query.images) > settings.max_parts:
@@ -164,7 +169,7 @@ def query_of_body(context: Context, body: SearchRequest) -> Query:
         context,
         body.q,
         options=body.filter,
-        page=Paging(body.k, body.cursor, body.explain, body.show, body.collapse),
+        page=Paging(body.k, body.cursor, body.explain, body.show, body.collapse, body.as_typed),
         images=[_image_part(context, image) for image in body.images],
         texts=[TextPart(text.text, text.weight) for text in body.texts],
     )

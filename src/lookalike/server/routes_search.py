@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 router = APIRouter(prefix="/v1", tags=["search"])
 
-PAGE_NAMES: Final = frozenset({"k", "cursor", "explain", "show", "collapse"})
+PAGE_NAMES: Final = frozenset({"k", "cursor", "explain", "show", "collapse", "as_typed"})
 Page = Annotated[Paging, Depends(paging)]
 
 

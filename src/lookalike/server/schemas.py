@@ -99,6 +99,7 @@ class SearchRequest(Strict):
     explain: bool = False
     show: Show = Field(default="all", description="As the parameter of the same name.")
     collapse: bool = Field(default=True, description="Show one of each group of copies.")
+    as_typed: bool = Field(default=False, description="Leave words that seem misspelt as they are.")
 
     model_config = ConfigDict(
         extra="forbid",
@@ -221,6 +222,13 @@ class CopyEvidence(BaseModel):
     cosine: float | None = None
 
 
+class NoticeAnswer(BaseModel):
+    """Something about the query that people should know."""
+
+    code: str = Field(examples=["language"])
+    message: str = Field(examples=["This looks like German. The encoder lite knows English: …"])
+
+
 class SearchAnswer(BaseModel):
     """A page of hits; `next` is the cursor of the next page."""
 
@@ -233,6 +241,12 @@ class SearchAnswer(BaseModel):
     reading: list[str] | None = Field(
         default=None, description="What plain words were read as.", examples=[["dog ≥ 2"]]
     )
+    corrected: str | None = Field(
+        default=None,
+        description="What was searched for, where words of the query seemed misspelt.",
+        examples=["dog on a beach"],
+    )
+    notices: list[NoticeAnswer] | None = None
     reading_met: int | None = Field(
         default=None, description="So many of the first hits meet the reading."
     )

@@ -56,7 +56,7 @@ class Answer:
             if hit["id"] in self.evidence:
                 hit["copy_of"] = self.evidence[hit["id"]]
         if self.result.reading:
-            body["words_instead"] = words_instead(self.result.query)
+            body["words_instead"] = words_instead(self.result.corrected or self.result.query)
         if self.asked is not None:
             body["asked"] = {
                 "objects": [object_json(one) for one in self.asked.objects],

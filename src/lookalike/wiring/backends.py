@@ -73,9 +73,12 @@ class Backends:
         """Return the text index, and the filter index over the same documents."""
         from lookalike.adapters.text_elasticsearch import ElasticsearchTextIndex
         from lookalike.adapters.text_elasticsearch_filters import ElasticsearchFilterIndex
+        from lookalike.adapters.text_schema import TextIndexSettings
+        from lookalike.domain.objects import known_words
 
-        server = self._search_server()
-        texts = self._once("texts", partial(ElasticsearchTextIndex.open, server))
+        server, settings = self._search_server(), TextIndexSettings(known_words=known_words())
+        open_texts = partial(ElasticsearchTextIndex.open, server, settings=settings)
+        texts = self._once("texts", open_texts)
         filters = self._once("filters", partial(ElasticsearchFilterIndex.open, server))
         return texts, filters
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from lookalike.adapters.bundle_files import load_bundle, load_encoder_bundle, packaged_names
 from lookalike.adapters.encoder_onnx import OnnxEncoder
+from lookalike.adapters.text_lexicon import EnglishLexicon
 from lookalike.domain.errors import BackendMissingError, EncoderMismatchError, UsageError
 from lookalike.engine.cluster_writer import ClusterWriter
 from lookalike.engine.copies import make_placer
@@ -107,6 +108,7 @@ def assemble_cluster(
             ocr=make_ocr(config.features, threads=settings.threads),
             is_keeping_place=config.features.place,
             copies=config.features.copies,
+            lexicon=EnglishLexicon(),
             ranker=CurrentRanker(FusionVersions(backends.blobs())),
             fetcher=make_fetcher(settings),
             bytes_used=lambda: stores.vectors.stats().bytes,

@@ -20,6 +20,8 @@ from lookalike.adapters.filters_columns import ColumnsFilterIndex
 from lookalike.adapters.hashes_kept import KeptHashes
 from lookalike.adapters.lock_file import WriterLock
 from lookalike.adapters.regions_faiss import FaissRegionIndex
+from lookalike.adapters.text_lexicon import EnglishLexicon
+from lookalike.adapters.text_schema import TextIndexSettings
 from lookalike.adapters.text_tantivy import TantivyTextIndex
 from lookalike.adapters.vectors_faiss import FaissVectorIndex
 from lookalike.adapters.vectors_matrix import HEADER_BYTES
@@ -32,6 +34,7 @@ from lookalike.domain.errors import (
     StoreError,
     UsageError,
 )
+from lookalike.domain.objects import known_words
 from lookalike.engine.engine import Engine
 from lookalike.engine.learning_ranking import CurrentRanker
 from lookalike.engine.parts import EngineParts
@@ -127,6 +130,7 @@ def assemble(
             open_writer=opener.open_writer,
             encoder=encoder,
             fetcher=make_fetcher(settings),
+            lexicon=EnglishLexicon(),
             bytes_used=lambda: folder_bytes(root),
             reports=root / "reports",
             limits=decode_limits(settings),
@@ -327,9 +331,10 @@ class _Opener:
     def _texts(self, *, is_writer: bool) -> TantivyTextIndex:
         folder = self._root / "text"
         try:
-            return TantivyTextIndex.open(folder, is_writer=is_writer)
+        settings = TextIndexSettings(known_words=known_words())
+            return TantivyTextIndex.open(folder, is_writer=is_writer, settings=settings)
         except IndexCorruptError:
             if not is_writer:
                 raise
             TantivyTextIndex.wipe(folder)  # derived: the log fills it again
-            return TantivyTextIndex.open(folder, is_writer=True)
+            return TantivyTextIndex.open(folder, is_writer=True, settings=settings)

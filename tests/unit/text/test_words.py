@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lookalike.adapters.text_vocabulary import Vocabulary, edit_distance
+from lookalike.adapters.text_vocabulary import Vocabulary, edit_distance, slip_cost
 from lookalike.adapters.text_words import (
     PART,
     STOP_WORDS,
@@ -71,9 +71,33 @@ def test_the_nearer_then_the_more_frequent_word_wins() -> None:
     assert words.nearest("omuntain") == "mountain"
     assert words.nearest("card") == "cart"
     assert words.nearest("rara") is None
-    assert words.nearest("xountain") is None
+    assert words.nearest("xountain") == "fountain"
+    assert words.nearest("xountian") is None, "two edits, and another first letter"
     assert words.nearest("car") is None
     assert len(words) == 5
+
+
+def test_likely_slips_cost_less() -> None:
+    words = Vocabulary({"lakes": 10, "bakes": 10, "wakes": 10, "fakes": 10, "takes": 10})
+    assert words.nearest("laeks") == "lakes"
+    assert slip_cost("abc", "abc") == 0
+    assert slip_cost("abcc", "abc") < slip_cost("abcd", "abc") == 1
+    assert slip_cost("bac", "abc") < 1
+    assert slip_cost("dpg", "dog") < slip_cost("dxg", "dog") == 1
+
+
+def test_rare_words_give_way_to_much_more_frequent_ones_alone() -> None:
+    words = Vocabulary({"bicycl": 1, "bicycle": 120, "bicycles": 30})
+    assert words.nearest("bicycl", frequency=1) == "bicycle"
+    assert words.nearest("bicycels", frequency=1) is None
+    assert words.nearest("bicycels") == "bicycles"
+
+
+def test_taught_words_are_meant_but_not_completed() -> None:
+    words = Vocabulary({"dog": 3}, taught=frozenset({"giraffe", "dog", "the"}))
+    assert words.nearest("girafe") == "giraffe"
+    assert words.completions("g", limit=3) == []
+    assert len(words) == 1
 
 
 @given(st.dictionaries(WORDS.filter(bool), st.integers(1, 5)), WORDS.filter(bool))
