@@ -52,11 +52,11 @@ def result_json(result: SearchResult) -> dict[str, Any]:
         "timings_ms": {stage: round(ms, 3) for stage, ms in result.timings_ms.items()},
         "next": result.next,
     }
-    if result.reading:
     if result.corrected:
         answer["corrected"] = printable(result.corrected)
     if result.notices:
         answer["notices"] = [{"code": one.code, "message": one.message} for one in result.notices]
+    if result.reading:
         answer["reading"] = list(result.reading)
         answer["reading_met"] = result.reading_met
     if result.explanation:

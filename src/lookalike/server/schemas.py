@@ -238,15 +238,15 @@ class SearchAnswer(BaseModel):
     degraded: list[str] = Field(description="Paths that failed or were late.")
     timings_ms: dict[str, float]
     next: str | None
-    reading: list[str] | None = Field(
-        default=None, description="What plain words were read as.", examples=[["dog ≥ 2"]]
-    )
     corrected: str | None = Field(
         default=None,
         description="What was searched for, where words of the query seemed misspelt.",
         examples=["dog on a beach"],
     )
     notices: list[NoticeAnswer] | None = None
+    reading: list[str] | None = Field(
+        default=None, description="What plain words were read as.", examples=[["dog ≥ 2"]]
+    )
     reading_met: int | None = Field(
         default=None, description="So many of the first hits meet the reading."
     )

@@ -129,8 +129,8 @@ def assemble(
             ranker=CurrentRanker(folder_versions(root)),
             open_writer=opener.open_writer,
             encoder=encoder,
-            fetcher=make_fetcher(settings),
             lexicon=EnglishLexicon(),
+            fetcher=make_fetcher(settings),
             bytes_used=lambda: folder_bytes(root),
             reports=root / "reports",
             limits=decode_limits(settings),
@@ -330,8 +330,8 @@ class _Opener:
 
     def _texts(self, *, is_writer: bool) -> TantivyTextIndex:
         folder = self._root / "text"
-        try:
         settings = TextIndexSettings(known_words=known_words())
+        try:
             return TantivyTextIndex.open(folder, is_writer=is_writer, settings=settings)
         except IndexCorruptError:
             if not is_writer:
