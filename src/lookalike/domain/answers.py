@@ -48,6 +48,7 @@ def result_json(result: SearchResult) -> dict[str, Any]:
         "query": printable(result.query),
         "hits": [hit_json(hit) for hit in result.hits],
         "total": result.total,
+        "no_good_match": result.no_good_match,
         "degraded": list(result.degraded),
         "timings_ms": {stage: round(ms, 3) for stage, ms in result.timings_ms.items()},
         "next": result.next,

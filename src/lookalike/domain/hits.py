@@ -100,7 +100,8 @@ class SearchResult:
     hits meet it.
     `degraded` names each path that failed or was late, with its reason. `timings_ms` maps
     a stage to its milliseconds. `next` is the cursor of the next page, or None. Clicks on an answer
-    that `is_logged` are taken under its `query_id`.
+    that `is_logged` are taken under its `query_id`. With `no_good_match` no hit is as relevant as
+    an answer should be; the hits are what comes nearest.
     """
 
     query: str

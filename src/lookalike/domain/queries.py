@@ -92,7 +92,7 @@ class Query:
     is_as_typed: bool = False
     more: tuple[str, ...] = ()
     less: tuple[str, ...] = ()
-    diversity: float = 0.0
+    diversity: float | None = None
 
     @property
     def is_empty(self) -> bool:

@@ -61,6 +61,6 @@ class BackgroundSampler:
         rows = rows[rows < stores.visible_rows]
         rows = rows[stores.vectors.has(rows)]
         vectors = stores.vectors.fetch(rows[: len(rows) if len(rows) >= LEAST_SAMPLE else 0])
-        background = Background(vectors)
+        background = Background(vectors, stores.catalog.state().images)
         self._drawn = _Drawn(background, stores.visible_rows, time.monotonic())
         return background

@@ -43,5 +43,9 @@ def sample_texts(stores: Stores) -> list[str]:
             text = (source.caption or source.alt_text or source.title).partition("\n")[0].strip()
             if len(text) >= LEAST_LETTERS:
                 own[text[:200]] = None
-    common = (phrase.format(thing) for phrase in _PHRASES for thing in _THINGS)
-    return [*own, *common][:QUERIES]
+    return [*own, *common_texts()][:QUERIES]
+
+
+def common_texts() -> list[str]:
+    """Return texts that anyone may ask of any pictures."""
+    return [phrase.format(thing) for phrase in _PHRASES for thing in _THINGS][:QUERIES]

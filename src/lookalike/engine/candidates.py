@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from lookalike.domain.arrays import FloatMatrix, Pixels, RowArray
     from lookalike.domain.hits import Selection
     from lookalike.domain.queries import Query
+    from lookalike.engine.background import BackgroundSampler
     from lookalike.engine.query_vectors import QueryEncoder, QueryVector
     from lookalike.engine.stores import Stores
     from lookalike.telemetry.stages import StageTimer
@@ -96,9 +98,16 @@ class _VectorPath:
 class Gatherer:
     """Runs BM25 and ANN side by side and completes the features of what they find."""
 
-    def __init__(self, stores: Stores, encoder: QueryEncoder, threads: ThreadPoolExecutor) -> None:
+    def __init__(
+        self,
+        stores: Stores,
+        encoder: QueryEncoder,
+        threads: ThreadPoolExecutor,
+        sampler: BackgroundSampler,
+    ) -> None:
         """Keep the stores and the threads the paths run on."""
         self._stores = stores
+        self._sampler = sampler
         self._encoder = encoder
         self._threads = threads
 
@@ -145,7 +154,8 @@ class Gatherer:
         vector: QueryVector | None = None,
     ) -> Gathered:
         """Return the query's vector, unless it is given, and the features of given rows."""
-        vector = vector or self._encoder.mix(query, pixels, self._stores)
+        if vector is None:
+            vector = self.encode(query, pixels)
         features: dict[str, NDArray[np.float32]] = {}
         if vector is not None:
             features["cosine"] = self.cosines(vector, rows)
@@ -155,6 +165,17 @@ class Gatherer:
         if near is not None:
             features["region"] = near.feature(rows)
         return Gathered(rows, features, near.numbers_of() if near else {}, vector)
+
+    def encode(self, query: Query, pixels: list[Pixels | None]) -> QueryVector | None:
+        """Return the query's vector, None where nothing of it can be encoded.
+
+        Parts are weighed against a sample of the corpus; where none can be had, as they are.
+        """
+        background = np.empty((0, self._stores.vectors.dim), dtype=np.float32)
+        if len(query.texts) + len(query.images) + len(query.more) + len(query.less) > 1:
+            with contextlib.suppress(StoreError):
+                background = self._sampler.sample().vectors
+        return self._encoder.mix(query, pixels, self._stores, background)
 
     def cosines(self, vector: QueryVector, rows: RowArray) -> NDArray[np.float32]:
         """Return the `(n,)` cosines of rows, NaN for one just added or removed."""
@@ -205,9 +226,9 @@ class Gatherer:
     ) -> _VectorPath:
         """Encode the query, and search the pictures and, where they tell something, the regions."""
         vector = None
-        if query.texts or query.images:
+        if query.texts or query.images or query.more or query.less:
             with watch.stage("encode"):
-                vector = self._encoder.mix(query, pixels, self._stores)
+                vector = self.encode(query, pixels)
         if vector is None:
             return _VectorPath(None, np.empty(0, np.int64), np.empty(0, np.float32))
         with watch.stage("ann"):

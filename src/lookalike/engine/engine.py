@@ -74,7 +74,7 @@ class Engine:
         )  # fmt: skip
         self._searcher = Searcher(
             self._stores, self._encoder, parts.ranker or ReciprocalRankFusion(),
-            index_id=parts.index_id, threads=parts.search_threads,
+            index_id=parts.index_id, threads=parts.search_threads, answering=parts.answering,
         )  # fmt: skip
         self._wording = Wording(self._stores, parts.encoder, parts.lexicon)
         self._copies = Copies(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lookalike.domain.coverage import coverage, telling_words
 from lookalike.domain.errors import StoreError
 from lookalike.domain.filters import HasObject
 from lookalike.domain.hits import Hit, MatchedObject
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from lookalike.engine.background import BackgroundSampler
     from lookalike.engine.query_vectors import QueryVector
     from lookalike.engine.stores import Stores
+    from lookalike.ranking.calibration import QueryKind
+    from lookalike.telemetry.stages import StageTimer
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +58,19 @@ class Presenter:
         self._threads = threads
         self._sampler = sampler
 
-    def hits(self, query: Query, page: Page, degraded: list[str]) -> Sequence[Hit]:
+    def hits(
+        self, query: Query, page: Page, watch: StageTimer, degraded: list[str]
+    ) -> Sequence[Hit]:
         """Return the hits of a page, without what was removed since its ranking was frozen."""
         asked = self._threads.submit(self._why, query, page)  # beside the catalog's answer
         records = self._stores.catalog.records([int(row) for row in page.rows])
-        relevance = self._relevance(page, degraded)
         try:
             why = asked.result()
         except StoreError as error:  # the hits stand without their explanation
             degraded.append(f"explanation: {error.code}: {error.message}")
             why = [()] * len(page.rows)
+        with watch.stage("relevance"):
+            relevance = self._relevance(query, page, why, degraded)
         extra = self._copies_under(records, degraded)
         return [
             Hit(
@@ -107,7 +113,24 @@ class Presenter:
             return [()] * len(page.rows)
         return self._stores.texts.matched_terms(query.match, page.rows)
 
-    def _relevance(self, page: Page, degraded: list[str]) -> NDArray[np.float32]:
+    def has_good_match(self, query: Query, page: Page, hits: Sequence[Hit], least: float) -> bool:
+        """Tell whether a hit of a first page is relevant, as far as it can be told.
+
+        An object that was asked for and detected speaks for itself.
+        """
+        is_told = page.vector is not None and "cosine" in page.features
+        if not is_told or not hits or query.cursor or _asks_objects(query):
+            return True
+        try:
+            if not self._sampler.sample().is_telling:
+                return True
+        except StoreError:
+            return True
+        return any(hit.relevance >= least for hit in hits)
+
+    def _relevance(
+        self, query: Query, page: Page, why: Sequence[tuple[str, ...]], degraded: list[str]
+    ) -> NDArray[np.float32]:
         cosines = page.features.get("cosine")
         if cosines is None or page.vector is None:
             return np.ones(len(page.rows), dtype=np.float32)
@@ -116,7 +139,27 @@ class Presenter:
         except StoreError as error:
             degraded.append(f"relevance: {error.code}: {error.message}")
             sample = Background(np.empty((0, self._stores.vectors.dim), dtype=np.float32))
-        return np.nan_to_num(sample.relevance(page.vector.vector, cosines))
+        asked = telling_words(query.match)
+        shares = np.array([coverage(asked, reasons) for reasons in why], dtype=np.float32)
+        relevance = sample.relevance(
+            page.vector.vector, cosines, kind=_kind_of(query), coverage=shares
+        )
+        return np.nan_to_num(relevance)
+
+
+def _kind_of(query: Query) -> QueryKind:
+    has_words = any(part.weight > 0 for part in query.texts)
+    has_pictures = bool(query.more) or any(part.weight > 0 for part in query.images)
+    if has_words and has_pictures:
+        return "mixed"
+    return "image" if has_pictures else "text"
+
+
+def _asks_objects(query: Query) -> bool:
+    return any(
+        isinstance(one, HasObject) and not one.is_negated and one.at_least > 0
+        for one in query.filter.conditions
+    )
 
 
 def copies_of(record: ImageRecord) -> int:

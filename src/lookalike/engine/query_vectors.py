@@ -19,6 +19,7 @@ from lookalike.domain.images import ImageId
 from lookalike.engine.batcher import MicroBatcher, VectorCache
 from lookalike.engine.frames import DecodeJob
 from lookalike.engine.looking import View
+from lookalike.ranking.composing import Parts, compose
 from lookalike.telemetry.stages import StageTimer
 
 if TYPE_CHECKING:
@@ -82,34 +83,30 @@ class QueryEncoder:
         """Decode the query's pictures; None for one whose vector is in the index already."""
         return [self._pixels(part) for part in query.images]
 
-    def mix(self, query: Query, pixels: list[Pixels | None], stores: Stores) -> QueryVector | None:
-        """Return the weighted sum of the parts' unit vectors, scaled to unit norm.
+    def mix(
+        self, query: Query, pixels: list[Pixels | None], stores: Stores, background: FloatMatrix
+    ) -> QueryVector | None:
+        """Return the one vector that the query's parts and what was judged of hits come to.
 
-        None when nothing can be encoded (no parts, or only words and no text tower).
+        None when nothing can be encoded (no parts, or only words and no text tower) or the parts
+        cancel out. `background` holds the vectors of a sample of the corpus.
         """
-        promises = [
-            (self._images.submit(one), part.weight)
-            for one, part in zip(pixels, query.images, strict=True)
-            if one is not None
-        ]
-        parts = [
-            (self._stored(part, stores), part.weight)
-            for one, part in zip(pixels, query.images, strict=True)
-            if one is None
-        ]
+        promises = [self._images.submit(one) if one is not None else None for one in pixels]
+        pictures: list[tuple[FloatMatrix, float]] = []
+        words: list[tuple[FloatMatrix, float]] = []
         if self.has_text:
-            parts += [(self._text(part.text), part.weight) for part in query.texts]
-        parts += [(promise.result(), weight) for promise, weight in promises]
-        if not parts:
+            words = [(self._text(part.text), part.weight) for part in query.texts]
+        for promise, part in zip(promises, query.images, strict=True):
+            vector = promise.result() if promise else self._stored(part.reference, stores)
+            pictures.append((vector, part.weight))
+        more, less = (
+            [self._stored(image, stores) for image in judged] for judged in (query.more, query.less)
+        )
+        vector = compose(Parts(words, pictures, more, less), background)
+        if vector is None:
             return None
-        mixed = np.zeros(parts[0][0].shape, dtype=np.float32)
-        for vector, weight in parts:
-            mixed += vector * weight
-        norm = float(np.linalg.norm(mixed))
-        if norm < 1e-6:
-            return None
-        kind = "image" if any(part.weight > 0 for part in query.images) else "text"
-        return QueryVector(mixed / norm, kind)
+        has_pictures = bool(more) or any(part.weight > 0 for part in query.images)
+        return QueryVector(vector, "image" if has_pictures else "text")
 
     def examined(
         self, part: ImagePart, plan: ExaminePlan
@@ -146,11 +143,11 @@ class QueryEncoder:
             self._cache.put(text, vector)
         return vector
 
-    def _stored(self, part: ImagePart, stores: Stores) -> FloatMatrix:
-        image = ImageId(part.reference)
+    def _stored(self, reference: str, stores: Stores) -> FloatMatrix:
+        image = ImageId(reference)
         row = stores.catalog.rows_of([image]).get(image)
         if row is None or row >= stores.visible_rows:
-            raise NotFoundError(f"no image {part.reference} in this index")
+            raise NotFoundError(f"no image {reference} in this index")
         return stores.vectors.fetch(np.asarray([row], dtype=np.int64))[0]
 
     def _pixels(self, part: ImagePart) -> Pixels | None:

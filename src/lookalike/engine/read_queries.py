@@ -48,6 +48,7 @@ def search_read(query: Query, search: Callable[[Query], SearchResult]) -> Search
         timings_ms={**met.timings_ms, "others": rest.timings_ms.get("total", 0.0)},
         next=rest.next if is_apart else None,
         reading_met=len(met.hits),
+        no_good_match=rest.no_good_match and not met.hits,
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from lookalike.domain.errors import CursorError, QueryError, StoreError, UsageError
 from lookalike.domain.hits import SearchResult
+from lookalike.domain.queries import Answering
 from lookalike.engine.background import BackgroundSampler
 from lookalike.engine.candidates import Gatherer
 from lookalike.engine.cursor import (
@@ -51,16 +52,24 @@ class Searcher:
     """Searches one set of stores; safe to call from many threads."""
 
     def __init__(
-        self, stores: Stores, encoder: QueryEncoder, ranker: Ranker, *, index_id: str, threads: int
+        self,
+        stores: Stores,
+        encoder: QueryEncoder,
+        ranker: Ranker,
+        *,
+        index_id: str,
+        threads: int,
+        answering: Answering | None = None,
     ) -> None:
         """Keep the parts; `threads` bounds the paths that run at once over all queries."""
+        self._answering = answering or Answering()
         self._stores = stores
         self._encoder = encoder
         self._ranker = ranker
         self._index_id = index_id
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="search")
-        self._gatherer = Gatherer(stores, encoder, self._threads)
         self._sampler = BackgroundSampler(stores)
+        self._gatherer = Gatherer(stores, encoder, self._threads, self._sampler)
         self._presenter = Presenter(stores, self._threads, self._sampler)
 
     def search(self, query: Query) -> SearchResult:
@@ -68,6 +77,8 @@ class Searcher:
         _check(query)
         watch = StageTimer()
         degraded: list[str] = []
+        if query.diversity is None:
+            query = replace(query, diversity=self._answering.diversity)
         with watch.stage("decode"):
             pixels = self._encoder.load_images(query)
         selection = None
@@ -76,7 +87,9 @@ class Searcher:
                 selection = self._stores.filters.select(query.filter)
         page = self._page(query, pixels, selection, watch, degraded)
         with watch.stage("records"):
-            hits = self._presenter.hits(query, page, degraded)
+            hits = self._presenter.hits(query, page, watch, degraded)
+        least = self._answering.least_relevance
+        is_good = self._presenter.has_good_match(query, page, hits, least)
         timings = {**watch.stages, "total": watch.total_ms}
         return SearchResult(
             query=query.source,
@@ -87,6 +100,7 @@ class Searcher:
             next=page.next,
             explanation=self._explain(query, selection, page) if query.is_explained else {},
             reading=query.reading,
+            no_good_match=not is_good,
         )
 
     def use_ranker(self, ranker: Ranker) -> None:
@@ -154,7 +168,7 @@ class Searcher:
                 order = order[self._kept(gathered.rows[order], query.k, degraded)]
         if query.diversity and len(order):
             with watch.stage("diversify"):
-                order = self._spread(query, gathered.rows, scores, order)
+                order = self._spread(query, gathered.rows, scores, order, degraded)
         usual, order = order, mixed_if_asked(query, gathered.features, order)
         ranked = RankedCursor(
             gathered.rows[order], scores[order], 0, len(order),
@@ -178,7 +192,7 @@ class Searcher:
     ) -> Page:
         """Return a page behind the ranking."""
         with watch.stage("encode"):
-            vector = self._encoder.mix(query, pixels, self._stores)
+            vector = self._gatherer.encode(query, pixels)
         with watch.stage("deep"):
             found = deep_page(
                 query, vector, selection, cursor, stores=self._stores, gatherer=self._gatherer
@@ -211,11 +225,16 @@ class Searcher:
         rows: RowArray,
         scores: NDArray[np.float32],
         order: NDArray[np.int64],
+        degraded: list[str],
     ) -> NDArray[np.int64]:
         """Return an order whose first pages repeat themselves less."""
         first = order[: max(LEAST_COLLAPSED, COLLAPSED_PAGES * query.k)]
-        vectors = self._gatherer.vectors_of(rows[first])
-        chosen = mmr_order(scores[first], vectors, query.diversity)
+        try:
+            vectors = self._gatherer.vectors_of(rows[first])
+        except StoreError as error:  # the hits may repeat themselves then
+            degraded.append(f"diversity: {error.code}: {error.message}")
+            return order
+        chosen = mmr_order(scores[first], vectors, query.diversity or 0.0)
         return np.concatenate([first[chosen], order[len(first) :]])
 
     def _kept(self, rows: RowArray, k: int, degraded: list[str]) -> BoolMask:
@@ -291,7 +310,7 @@ class Searcher:
         return fingerprint(
             self._index_id, self._stores.space, repr(query.match), repr(_stable(query)),
             "objects" if query.is_of_objects else "", *texts, "|", *images,
-            "|", *query.more, "|", *query.less, f"{query.diversity:g}",
+            "|", *query.more, "|", *query.less, f"{query.diversity or 0:g}",
         )  # fmt: skip
 
     def _explain(

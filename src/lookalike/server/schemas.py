@@ -235,6 +235,9 @@ class SearchAnswer(BaseModel):
     query: str
     hits: list[HitAnswer]
     total: int
+    no_good_match: bool = Field(
+        description="No hit is as relevant as an answer should be; they are what comes nearest."
+    )
     degraded: list[str] = Field(description="Paths that failed or were late.")
     timings_ms: dict[str, float]
     next: str | None
@@ -271,6 +274,7 @@ class SearchAnswer(BaseModel):
                     "query": "dog on a beach",
                     "hits": [_HIT],
                     "total": 1,
+                    "no_good_match": False,
                     "degraded": [],
                     "timings_ms": {"encode": 4.1, "ann": 0.6, "bm25": 0.4, "total": 6.0},
                     "next": None,

@@ -21,7 +21,8 @@
 
 Every further line of a table is a setting of its back end. `[log]` may be left out: pictures are
 then indexed by whoever adds them. `[features]` says what is looked for in pictures
-(`settings.features`), `[clicks]` what is kept of users' clicks (`settings.clicks`).
+(`settings.features`), `[clicks]` what is kept of users' clicks (`settings.clicks`), `[search]` how
+searches are answered (`settings.answering`).
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 from lookalike.domain.errors import UsageError, suggest_names
+from lookalike.domain.queries import Answering
+from lookalike.settings.answering import read_answering
 from lookalike.settings.clicks import ClickSettings, read_clicks
 from lookalike.settings.features import Features, read_features
 
@@ -95,6 +98,7 @@ class ClusterConfig:
     backends: Mapping[str, BackendConfig]
     features: Features = field(default_factory=Features)
     clicks: ClickSettings = field(default_factory=ClickSettings)
+    answering: Answering = field(default_factory=Answering)
 
 
 def load_cluster(
@@ -117,7 +121,7 @@ def load_cluster(
         raise UsageError(f"{where} cannot be read: {error}") from error
     except OSError as error:
         raise UsageError(f"{where} cannot be opened: {error.strerror}") from error
-    known = ("name", "encoder", "features", "clicks", *PORTS)
+    known = ("name", "encoder", "features", "clicks", "search", *PORTS)
     for key in values:
         if key not in known:
             raise UsageError(f"{where}: {key} is not known", hint=suggest_names(key, known))
@@ -137,7 +141,8 @@ def load_cluster(
     }
     features = read_features(values.get("features", {}), str(where))
     clicks = read_clicks(values.get("clicks", {}), str(where))
-    return ClusterConfig(where.absolute(), name, encoder, backends, features, clicks)
+    answering = read_answering(values.get("search", {}), str(where))
+    return ClusterConfig(where.absolute(), name, encoder, backends, features, clicks, answering)
 
 
 def _backend(

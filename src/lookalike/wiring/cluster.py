@@ -110,6 +110,7 @@ def assemble_cluster(
             copies=config.features.copies,
             lexicon=EnglishLexicon(),
             ranker=CurrentRanker(FusionVersions(backends.blobs())),
+            answering=config.answering,
             fetcher=make_fetcher(settings),
             bytes_used=lambda: stores.vectors.stats().bytes,
             limits=decode_limits(settings),

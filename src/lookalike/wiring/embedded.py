@@ -127,6 +127,7 @@ def assemble(
             hashes=KeptHashes(root / "hashes" / "phash.bin"),
             copies=manifest.features.copies,
             ranker=CurrentRanker(folder_versions(root)),
+            answering=manifest.answering,
             open_writer=opener.open_writer,
             encoder=encoder,
             lexicon=EnglishLexicon(),

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from lookalike.domain.errors import IndexCorruptError, IndexFormatError, IndexMissingError
+from lookalike.domain.queries import Answering
+from lookalike.settings.answering import read_answering, render_answering
 from lookalike.settings.clicks import ClickSettings, read_clicks, render_clicks
 from lookalike.settings.features import Features, read_features, render_features
 
@@ -37,6 +39,7 @@ class Manifest:
     space: SpaceEntry
     features: Features = field(default_factory=Features)
     clicks: ClickSettings = field(default_factory=ClickSettings)
+    answering: Answering = field(default_factory=Answering)
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     format: int = FORMAT
 
@@ -88,7 +91,8 @@ def _manifest(values: dict[str, object], path: str) -> Manifest:
     )
     features = read_features(values.get("features", {}), path)
     clicks = read_clicks(values.get("clicks", {}), path)
-    return Manifest(entry, features, clicks, str(values.get("id", "")), version)
+    answering = read_answering(values.get("search", {}), path)
+    return Manifest(entry, features, clicks, answering, str(values.get("id", "")), version)
 
 
 def is_left_over(path: Path) -> bool:
@@ -122,5 +126,7 @@ def render_manifest(manifest: Manifest) -> str:
         "# What is looked for in pictures; a change holds for those that are added from then on.\n"
         f"{render_features(manifest.features)}\n"
         "# What is kept of answers and clicks: nothing, unless is_logged (docs/fusion.md).\n"
-        f"{render_clicks(manifest.clicks)}"
+        f"{render_clicks(manifest.clicks)}\n"
+        "# How searches are answered where they do not say (docs/relevance.md).\n"
+        f"{render_answering(manifest.answering)}"
     )

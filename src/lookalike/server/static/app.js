@@ -71,6 +71,7 @@ async function load() {
   busy(true);
   byId("empty").hidden = true;
   byId("reading").hidden = true;
+  byId("match").hidden = true;
   try {
     const picture = state.picture && await loadPicture(state.picture);
     if (loadedKey !== key) return;
@@ -115,6 +116,7 @@ function showAnswer(answer, isMore) {
   showHits(answer.hits, isMore, { others, tab: state.tab, isConditional: /(^|\s)has:/i.test(state.words) });
   offerLabels(shownHits(), state.words, changeWords);
   showReading(answer);
+  if (!isMore) showMatch(answer);
   total = answer.total ?? shownHits().length;
   const count = shownHits().length;
   const time = answer.timings_ms?.total;
@@ -135,6 +137,13 @@ function showReading(answer) {
   banner.replaceChildren(
     h("p", {}, met ? "Showing pictures with " : "No picture is known to hold ", h("strong", {}, what), met ? " first." : ". These come nearest."),
     h("button", { class: "act small", type: "button", onclick: () => changeWords(answer.words_instead) }, "Search for the words instead"));
+}
+
+/** Say where nothing found is a good match; what comes nearest stands below. */
+function showMatch(answer) {
+  const banner = byId("match");
+  banner.hidden = !answer.no_good_match || !answer.hits.length;
+  banner.replaceChildren(banner.hidden ? "" : h("p", {}, h("strong", {}, "No good match. "), "What comes nearest:"));
 }
 
 function showTitle(text) {

@@ -5,7 +5,7 @@ import { noteChoice } from "./clicks.js";
 import { byId, h, plural } from "./elements.js";
 import { tellingObjects, tileBoxes } from "./seen.js";
 
-const WEAK = 0.5;
+const WEAK = 0.15;
 const WEAK_RUN = 6;
 const grid = byId("grid");
 let hits = [];

@@ -16,7 +16,7 @@ export function place(element, [x, y, width, height]) {
 export const sayObject = ({ label, score }) => `${label}, ${Math.round(score * 100)} %`;
 
 const MOST_BOXES = 8;
-const RELEVANT = 0.5;
+const RELEVANT = 0.35;
 
 /**
  * Return the objects to draw on a hit: all of them in the tab of objects; else those that conditions
