@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import shutil
 import tempfile
 import threading
@@ -17,14 +18,19 @@ import numpy as np
 from ann_data import Data, in_child, memory_of, watched
 from ann_engines import build_ours
 
+from lookalike.adapters.vectors_exact import ExactScanner
 from lookalike.adapters.vectors_faiss import FaissVectorIndex
-from lookalike.adapters.vectors_matrix import map_matrix
+from lookalike.adapters.vectors_matrix import RowReader, map_matrix
+from lookalike.adapters.vectors_search import Snapshot, SnapshotSearch, VectorRequest
+from lookalike.adapters.vectors_segments import SegmentFolder
 from lookalike.adapters.vectors_settings import VectorSettings
 from lookalike.evaluation.reports import Table
 
 BATCH = 1000
 MOST_ADDED = 50_000
 SAMPLE = 300
+COLD_QUERIES = 50
+SEALS = 6
 
 
 def child_build(folder: str, rows: int, dim: int, threads: int) -> dict[str, Any]:
@@ -64,7 +70,48 @@ def child_open(folder: str, rows: int, dim: int) -> dict[str, Any]:
     }
 
 
-CHILDREN: dict[str, Callable[..., dict[str, Any]]] = {"build": child_build, "open": child_open}
+class PlainReader(RowReader):
+    """Reads rows as NumPy does, and asks for none before."""
+
+    def read(self, matrix: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        return np.asarray(matrix)[rows]
+
+
+def child_cold(folder: str, rows: int, dim: int) -> dict[str, Any]:
+    """Ask when the matrix is not in the page cache, read in three ways; return milliseconds."""
+    place = Path(folder)
+    with np.load(place / "queries.npz") as arrays:
+        queries = arrays["image"]
+    segments = SegmentFolder(place / "segments", dim)
+    manifest = segments.read()
+    codes = {s.file: segments.codes(s) for s in manifest.segments}
+    ways = {"plain": (False, PlainReader()), "nothing_ahead": (True, PlainReader()),
+            "asked_together": (True, RowReader())}  # fmt: skip
+    facts: dict[str, Any] = {}
+    for name, (is_scattered, reader) in ways.items():
+        with (place / "matrix.f16").open("rb") as file:
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        matrix = map_matrix(place / "matrix.f16", dim=dim, rows=rows, is_scattered=is_scattered)
+        search = SnapshotSearch(
+            Snapshot(matrix, manifest, None), codes, ExactScanner(0, reader=reader),
+            VectorSettings(import_rows=0),
+        )  # fmt: skip
+        times = []
+        for query in queries[: COLD_QUERIES if is_scattered else COLD_QUERIES // 5]:
+            began = time.perf_counter()
+            search.search(VectorRequest(query[None], 10))
+            times.append(1e3 * (time.perf_counter() - began))
+        facts[f"{name}_ms"] = float(np.median(times))
+        del matrix, search
+    return facts
+
+
+CHILDREN: dict[str, Callable[..., dict[str, Any]]] = {
+    "build": child_build,
+    "open": child_open,
+    "cold": child_cold,
+}
 
 
 def _opened(
@@ -91,12 +138,12 @@ def ingest(data: Data, options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(dir=data.folder.parent) as folder:
         metrics |= _added(data, Path(folder))
     with tempfile.TemporaryDirectory(dir=data.folder.parent) as folder:
-        more, table = _sealing(data, Path(folder) / "copy")
+        more, table, growth = _sealing(data, Path(folder) / "copy")
     metrics |= more
     material.finish(
         f"ann_ingest_{data.rows}", options.out / f"ann_ingest_{data.rows}.json",
         metrics=metrics,
-        tables={"while_sealing": table, "life": Table(("measure", "value"), readable(metrics))},
+        tables={"while_sealing": table, "growing": growth, "life": Table(("measure", "value"), readable(metrics))},
         settings={"rows": data.rows, "dim": data.dim, "batch": BATCH, "threads": 1},
     )  # fmt: skip
 
@@ -144,42 +191,57 @@ def _added(data: Data, folder: Path) -> dict[str, float]:
     }
 
 
-def _sealing(data: Data, folder: Path) -> tuple[dict[str, float], Table]:
-    """Add a tail that is worth sealing, and ask before, while and after it is sealed."""
-    shutil.copytree(data.folder, folder, ignore=shutil.ignore_patterns("*.npy", "IVF*", "*.npz"))
+def _sealing(data: Data, folder: Path) -> tuple[dict[str, float], Table, Table]:
+    """Add tails that are worth sealing, and ask before, while and after they are sealed."""
+    shutil.copytree(data.folder, folder, ignore=shutil.ignore_patterns("*.npy", "IVF*"))
+    facts = {
+        f"cold.{name}": value
+        for name, value in in_child("cold", folder=folder, rows=data.rows, dim=data.dim).items()
+    }
     index = _opened(folder, data.rows, data.dim, is_writer=True)
-    settings = VectorSettings()
-    tail = int(max(settings.seal_rows, settings.seal_share * data.rows, settings.exact_rows)) + 1
-    generator, row = np.random.default_rng(5), data.rows
-    while row < data.rows + tail:
-        count = min(10_000, data.rows + tail - row)
-        chosen = np.sort(generator.choice(data.rows, count, replace=count > data.rows))
-        vectors = data.vectors[chosen].astype(np.float32)
-        vectors += 0.01 * generator.standard_normal(vectors.shape, dtype=np.float32)
-        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        index.add(np.arange(row, row + count), vectors)
-        row += count
-    index.flush()
-    index.refresh(row)
-    lines = [("before", *_asked(index, data, lambda: False))]
-    worker = threading.Thread(target=index.maybe_seal)
-    began = time.perf_counter()
-    worker.start()
-    lines.append(("while sealing", *_asked(index, data, worker.is_alive)))
-    worker.join()
-    took = time.perf_counter() - began
-    lines.append(("after", *_asked(index, data, lambda: False)))
+    generator, row, grown = np.random.default_rng(5), data.rows, []
+    lines: list[tuple] = []
+    for turn in range(SEALS):
+        row = _with_tail(index, data, row, generator)
+        before = _asked(index, data, lambda: False)
+        worker = threading.Thread(target=index.maybe_seal)
+        began, cpu = time.perf_counter(), time.process_time()
+        worker.start()
+        during = _asked(index, data, worker.is_alive) if turn == 0 else None
+        worker.join()
+        took, cpu = time.perf_counter() - began, time.process_time() - cpu
+        after = _asked(index, data, lambda: False)
+        if during is not None:
+            lines += [("before", *before), ("while sealing", *during), ("after", *after)]
+            facts |= {"seal.tail_rows": float(row - data.rows), "seal.wall_s": took}
+        sizes = [s.rows for s in SegmentFolder(folder / "segments", data.dim).read().segments]
+        told = " + ".join(f"{size:,}" for size in sizes)
+        grown.append((row, told, before[1], after[1], after[2], took))
+        print(*grown[-1], sep="  ", flush=True)
     whole = dataclasses.replace(data, vectors=map_matrix(folder / "matrix.f16", dim=data.dim,
                                 rows=row), folder=folder)  # fmt: skip
-    recalls = {}
     for kind, queries in data.queries.items():
         found = list(index.search(queries, k=10, query_kind=kind).rows)
-        recalls[f"seal.recall_after.{kind}"] = whole.recall(kind, whole.truth(kind), found)
-    sealed = float(index.stats().sealed_rows)
+        facts[f"seal.recall_after.{kind}"] = whole.recall(kind, whole.truth(kind), found)
     index.close()
     columns = ("when", "queries asked", "p50 ms", "p99 ms", "worst ms")
-    facts = {"seal.tail_rows": float(tail), "seal.wall_s": took, "seal.sealed_rows": sealed}
-    return facts | recalls, Table(columns, lines)
+    growth = ("rows", "segments", "p50 ms before", "p50 ms after", "p99 ms after", "sealing s")
+    return facts, Table(columns, lines), Table(growth, grown)
+
+
+def _with_tail(
+    index: FaissVectorIndex, data: Data, row: int, generator: np.random.Generator
+) -> int:
+    """Add as many rows, near to some that are there, as are worth sealing; return all rows."""
+    count = VectorSettings().seal_rows + 1
+    chosen = np.sort(generator.choice(data.rows, count, replace=count > data.rows))
+    vectors = data.vectors[chosen].astype(np.float32)
+    vectors += 0.01 * generator.standard_normal(vectors.shape, dtype=np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    index.add(np.arange(row, row + count), vectors)
+    index.flush()
+    index.refresh(row + count)
+    return row + count
 
 
 def _asked(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from lookalike.adapters.vectors_matrix import RowReader
 from lookalike.adapters.vectors_native import scan_halves
 from lookalike.domain.hits import NO_ROW, RowHits
 
@@ -37,6 +38,7 @@ class ExactScanner:
 
     numpy_rows: int
     threads: int = 1
+    reader: RowReader = field(default_factory=RowReader)
 
     def best(
         self, matrix: HalfMatrix, queries: FloatMatrix, *, k: int, mask: BoolMask | None = None
@@ -55,7 +57,7 @@ class ExactScanner:
     ) -> RowHits:
         """Return the best k of some distinct rows, copied together in rising order."""
         rows = np.sort(rows)
-        found = self.best(np.asarray(matrix)[rows], queries, k=k)
+        found = self.best(self.reader.read(matrix, rows), queries, k=k)
         return RowHits(rows=rows[found.rows], scores=found.scores)
 
     def _is_numpy_cheaper(self, rows: int) -> bool:

@@ -167,9 +167,10 @@ class FaissVectorIndex:
             signature = self._segments.signature()
             if rows == view.rows and signature == self._signature:
                 return
-            matrix = view.matrix
+            matrix, scattered = view.matrix, view.scattered
             if rows != view.rows:
                 matrix = map_matrix(self._path, dim=self._dim, rows=rows)
+                scattered = map_matrix(self._path, dim=self._dim, rows=rows, is_scattered=True)
             manifest = view.manifest
             if signature != self._signature:
                 manifest = self._segments.read()
@@ -179,7 +180,7 @@ class FaissVectorIndex:
                 self._signature = (-1, -1)
                 manifest = (view.manifest if self._writer is None else manifest).within(rows)
             self._segments.forget(manifest)
-            self._view = self._shown(Snapshot(matrix, manifest, None))
+            self._view = self._shown(Snapshot(matrix, manifest, None, scattered))
 
     def search(
         self,
@@ -295,7 +296,7 @@ class FaissVectorIndex:
         for rows in (self._removed, self._holes):
             length = min(len(rows), view.rows)
             hidden[:length] |= rows[:length]
-        return Snapshot(view.matrix, view.manifest, hidden if hidden.any() else None)
+        return dataclasses.replace(view, hidden=hidden if hidden.any() else None)
 
     def _ready(self) -> tuple[Snapshot, dict[str, CodeIndex]]:
         """Return the snapshot and its codes; a segment that cannot be opened is left out."""
@@ -308,7 +309,7 @@ class FaissVectorIndex:
             view = self._view
             kept = tuple(s for s in view.manifest.segments if s.file in codes)
             manifest = Manifest(view.manifest.generation, kept)
-            self._view = Snapshot(view.matrix, manifest, view.hidden)
+            self._view = dataclasses.replace(view, manifest=manifest)
             return self._view, codes
 
     def _with_holes(self) -> Snapshot:
@@ -340,7 +341,7 @@ class FaissVectorIndex:
         for segment in manifest.segments:
             if ((rows >= segment.begin) & (rows < segment.end)).any():
                 kept = kept.without(segment.begin, segment.end)
-        self._view = self._shown(Snapshot(self._view.matrix, kept, None))
+        self._view = self._shown(dataclasses.replace(self._view, manifest=kept))
         if kept != manifest:
             self._segments.write(kept)
             self._signature = self._segments.signature()
@@ -374,7 +375,7 @@ class FaissVectorIndex:
                 return
             self._segments.write(after)
             self._signature = self._segments.signature()
-            self._view = Snapshot(self._view.matrix, after, self._view.hidden)
+            self._view = dataclasses.replace(self._view, manifest=after)
 
 
 def _grown(flags: BoolMask, length: int) -> BoolMask:

@@ -7,8 +7,10 @@ of `dim` little-endian fp16 numbers; the row's position in the file is its row i
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import struct
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -37,6 +39,8 @@ _HEADER: Final = struct.Struct("<8sII")
 _MAGIC: Final = b"LKALVEC\0"
 _FORMAT: Final = 1
 _FIRST: Final = 8
+_WARM_S: Final = 5e-6
+"""Seconds a row, in memory and asked for; from the fastest disk it takes several times as long."""
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -98,8 +102,10 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
         raise store_error(error, path.name) from error
 
 
-def map_matrix(path: Path, *, dim: int, rows: int) -> HalfMatrix:
+def map_matrix(path: Path, *, dim: int, rows: int, is_scattered: bool = False) -> HalfMatrix:
     """Map the first `rows` rows of a matrix file to read; no row is read yet.
+
+    A map for scattered rows reads nothing ahead: a fault then costs its page, not those around.
 
     Raises `IndexCorruptError` for a foreign header, another dim or a file that is shorter.
     """
@@ -114,7 +120,10 @@ def map_matrix(path: Path, *, dim: int, rows: int) -> HalfMatrix:
                     f"{path.name} holds {has_rows} vectors, the catalog counts {rows}",
                     hint="restore the index from a backup, or index the pictures again",
                 )
-            return np.memmap(file, np.dtype("<f2"), "r", HEADER_BYTES, (rows, dim))
+            mapped = np.memmap(file, np.dtype("<f2"), "r", HEADER_BYTES, (rows, dim))
+            if is_scattered and (pages := _pages_of(mapped)) is not None:
+                pages.madvise(mmap.MADV_RANDOM)
+            return mapped
     except FileNotFoundError as error:
         raise _missing(path) from error
     except OSError as error:
@@ -129,6 +138,46 @@ def zero_rows(matrix: HalfMatrix, *, block: int = 4096) -> RowArray:
         likely = np.flatnonzero(~halves[:, :_FIRST].any(axis=1))
         found.append(begin + likely[~halves[likely].any(axis=1)])
     return np.concatenate(found)
+
+
+@dataclass(slots=True)
+class RowReader:
+    """Copies scattered rows of a mapped matrix, and asks the disk for all at once when it must.
+
+    Asking takes about 1 µs a row, which is only worth it while rows are not in memory: so it
+    begins by asking, and goes on while reading is as slow as a disk. Of no consequence when
+    threads change `is_cold` beside each other.
+    """
+
+    is_cold: bool = True
+
+    def read(self, matrix: HalfMatrix, rows: RowArray) -> HalfMatrix:
+        """Return the `(n, dim)` rows, best given rising."""
+        began = time.perf_counter()
+        if self.is_cold:
+            _prefetch(matrix, rows)
+        found = np.asarray(matrix)[rows]
+        self.is_cold = time.perf_counter() - began > _WARM_S * len(rows)
+        return found
+
+
+def _prefetch(matrix: HalfMatrix, rows: RowArray) -> None:
+    """Ask the system to read the pages of some rows, without waiting for any."""
+    pages = _pages_of(matrix)
+    if pages is None:
+        return
+    at = matrix.ctypes.data - np.frombuffer(pages, np.uint8).ctypes.data
+    width = matrix.strides[0]
+    begins = (at + rows * width) // mmap.PAGESIZE * mmap.PAGESIZE
+    lengths = at + (rows + 1) * width - begins
+    for begin, length in zip(begins.tolist(), lengths.tolist(), strict=True):
+        pages.madvise(mmap.MADV_WILLNEED, begin, length)
+
+
+def _pages_of(matrix: HalfMatrix) -> mmap.mmap | None:
+    """Return the memory map that a matrix is a view of, where the system can be advised of it."""
+    found = getattr(matrix, "_mmap", None)
+    return found if isinstance(found, mmap.mmap) and hasattr(found, "madvise") else None
 
 
 def _missing(path: Path) -> IndexMissingError:

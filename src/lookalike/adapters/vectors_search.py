@@ -44,12 +44,14 @@ _BROAD_SHARE: Final = 0.999
 class Snapshot:
     """What one search sees: `(rows, dim)` fp16 vectors, segments and the `(rows,)` hidden rows.
 
-    `hidden` is None when no row is removed and no hole is known.
+    `hidden` is None when no row is removed and no hole is known. `scattered` is another map of
+    the matrix, to read single rows from, which reads nothing ahead.
     """
 
     matrix: HalfMatrix
     manifest: Manifest
     hidden: BoolMask | None
+    scattered: HalfMatrix | None = None
 
     @property
     def rows(self) -> int:
@@ -227,11 +229,11 @@ class SnapshotSearch:
 
     def _rerank(self, queries: FloatMatrix, candidates: RowArray, k: int) -> RowHits:
         hits = empty_hits(len(queries), k)
+        snapshot = self.snapshot
+        matrix = snapshot.matrix if snapshot.scattered is None else snapshot.scattered
         for query, line in enumerate(candidates):
             rows = line[(line >= 0) & (line < self.snapshot.rows)]
-            found = self.scanner.rescore(
-                self.snapshot.matrix, queries[query : query + 1], rows, k=k
-            )
+            found = self.scanner.rescore(matrix, queries[query : query + 1], rows, k=k)
             width = found.rows.shape[1]
             hits.rows[query, :width] = found.rows[0]
             hits.scores[query, :width] = found.scores[0]
