@@ -143,7 +143,8 @@ def ingest(data: Data, options: argparse.Namespace) -> None:
     material.finish(
         f"ann_ingest_{data.rows}", options.out / f"ann_ingest_{data.rows}.json",
         metrics=metrics,
-        tables={"while_sealing": table, "growing": growth, "life": Table(("measure", "value"), readable(metrics))},
+        tables={"while_sealing": table, "growing": growth,
+                "life": Table(("measure", "value"), readable(metrics))},
         settings={"rows": data.rows, "dim": data.dim, "batch": BATCH, "threads": 1},
     )  # fmt: skip
 
