@@ -287,6 +287,10 @@ def test_a_reader_in_another_process_follows_the_writer(tmp_path):
 
 
 def _overfill(folder, answers):
+    merged = sealed(folder / "merged", unit(600)[:400])
+    for begin, end in ((400, 550), (550, 600)):
+        fill(merged, unit(600)[begin:end], begin=begin)
+        merged.maybe_seal()
     index = open_index(folder)
     fill(index, unit(200))
     limit = (folder / "matrix.f16").stat().st_size + 10 * ROW_BYTES
@@ -302,6 +306,11 @@ def _overfill(folder, answers):
         answers.put(str(error))
     names = sorted(path.name for path in (folder / "segments").iterdir())
     answers.put((size, names, index.search(unit(200), k=1).rows.ravel().tolist()))
+    try:
+        merged.optimize()
+    except DiskFullError as error:
+        answers.put(str(error))
+    answers.put(merged.search(unit(600), k=1).rows.ravel().tolist())
 
 
 def test_a_full_disk_is_reported_and_leaves_the_index_whole(tmp_path):
@@ -312,10 +321,20 @@ def test_a_full_disk_is_reported_and_leaves_the_index_whole(tmp_path):
     assert "no space is left to write matrix.f16" in answers.get(timeout=60)
     assert "no space is left to write 00000001-0-200.faiss" in answers.get(timeout=60)
     size, names, rows = answers.get(timeout=60)
+    merge = [answers.get(timeout=60) for _ in range(2)]
     process.join(60)
     assert size == HEADER_BYTES + 200 * ROW_BYTES
     assert names == []
     assert rows == list(range(200))
+    assert "no space is left to write 00000003-0-600.faiss" in merge[0]
+    assert merge[1] == list(range(600))
+    assert segment_files(tmp_path / "merged") == [
+        "00000001-0-400.faiss",
+        "00000002-400-550.faiss",
+    ]
+    again = open_index(tmp_path / "merged", rows=600)
+    assert again.stats().sealed_rows == 550
+    assert again.search(unit(600), k=1).rows.ravel().tolist() == list(range(600))
 
 
 def test_a_filter_without_rows_is_refused(tmp_path):
