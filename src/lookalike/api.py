@@ -16,6 +16,7 @@ from lookalike.domain.images import ImageId, is_image_id
 from lookalike.domain.queries import ImagePart, Query, Region
 from lookalike.domain.query_filters import filters_from_options
 from lookalike.domain.query_language import parse_query
+from lookalike.engine.completion import complete
 from lookalike.engine.exporting import ExportOptions
 from lookalike.engine.importing import ImportOptions
 from lookalike.engine.ingest import IngestOptions
@@ -150,6 +151,10 @@ class Index:
             cursor=cursor,
         )
         return Results(self._engine.search(asked), self._engine)
+
+    def complete(self, query: str, *, limit: int = 8) -> list[str]:
+        """Return queries that go on as this one begins: words, filters, values and objects."""
+        return [one.text for one in complete(self._engine, query, limit=limit)]
 
     def index(
         self, *sources: str | os.PathLike[str], licence: str = "unknown",

@@ -329,3 +329,37 @@ def test_an_empty_index_says_how_to_fill_it(visit, tmp_path):
             page = visit(address)
             page.wait_for_selector("#empty h2")
             assert "lookalike index" in page.inner_text("#empty")
+
+
+def test_filters_and_past_searches_are_completed_and_past_ones_forgotten(open_page):
+    page = open_page()
+    ask(page, "tower at night")
+    page.fill("#words", "")
+    page.type("#words", "tow", delay=20)
+    page.wait_for_selector("#suggestions li[data-kind='past']")
+    assert "tower at night" in page.inner_text("#suggestions li[data-kind='past']")
+    page.get_by_text("Stop remembering").click()
+    page.wait_for_selector("#suggestions-note >> text=not remembered")
+    assert page.evaluate("localStorage.getItem('lookalike.past')") is None
+    page.fill("#words", "")
+    page.type("#words", "tower colo", delay=20)
+    page.wait_for_selector("#suggestions li[data-kind='filter']")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Tab")
+    assert page.input_value("#words") == "tower color:"
+    page.wait_for_selector("#suggestions li[data-kind='value']")
+    page.keyboard.press("Escape")
+    assert page.is_hidden("#suggestions")
+
+
+def test_a_misspelt_word_is_corrected_with_a_way_back(open_page):
+    page = open_page()
+    ask(page, "moutain")
+    page.wait_for_selector("#wording:not([hidden])")
+    assert "Showing results for" in page.inner_text("#wording")
+    page.click("#as-typed")
+    page.wait_for_function("location.search.includes('typed=1')")
+    page.wait_for_selector("#wording[hidden]", state="attached")
+    page.reload()
+    page.wait_for_selector("body[data-mode='results'] #results[aria-busy='false']")
+    assert page.is_hidden("#wording")

@@ -13,6 +13,7 @@ import typer
 from lookalike import __version__
 from lookalike.cli import (
     checking,
+    completing,
     copying,
     crawling,
     evaluating,
@@ -59,6 +60,7 @@ app.command("index")(indexing.index)
 app.command("crawl")(crawling.crawl)
 app.command("search")(searching.search)
 app.command("similar")(searching.similar)
+app.command("complete")(completing.complete)
 app.command("copies")(copying.copies)
 app.command("show")(tending.show)
 app.command("remove")(tending.remove)

@@ -32,7 +32,7 @@ def serve(
     from lookalike.server.run import serve as serve_app
     from lookalike.settings import load_settings
     from lookalike.wiring.embedded import OpenOptions, make_fetcher
-    from lookalike.wiring.learning import recording
+    from lookalike.wiring.learning import past_queries, recording
     from lookalike.wiring.learning_open import open_learning
 
     settings = load_settings()
@@ -44,7 +44,8 @@ def serve(
         recording(learning) as clicks,
     ):
         fetcher = make_fetcher(settings)
-        app = create_app(engine, fetcher=fetcher, settings=bounds, clicks=clicks)
+        past = past_queries(learning)
+        app = create_app(engine, fetcher=fetcher, settings=bounds, clicks=clicks, past=past)
         threading.Thread(target=engine.warm, name="warm", daemon=True).start()
         at = f"at http://{host}:{port}" + (", clicks are logged" if clicks else "")
         typer.echo(f"{engine.location}: {len(engine)} images, {at}", err=True)

@@ -10,6 +10,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from lookalike.server import (
     routes_clicks,
+    routes_complete,
     routes_copies,
     routes_images,
     routes_search,
@@ -28,6 +29,7 @@ from lookalike.server.security import Guard
 if TYPE_CHECKING:
     from lookalike.engine.click_recorder import ClickRecorder
     from lookalike.engine.engine import Engine
+    from lookalike.engine.past_queries import PastQueries
     from lookalike.ports.source import Fetcher
 
 
@@ -38,10 +40,12 @@ def create_app(
     settings: ServerSettings | None = None,
     metrics: Metrics | None = None,
     clicks: ClickRecorder | None = None,
+    past: PastQueries | None = None,
 ) -> FastAPI:
     """Return the app over an engine, which its owner closes when the app has stopped.
 
-    `clicks` records answers and clicks, where that is wanted; its owner closes it too.
+    `clicks` records answers and clicks, where that is wanted; its owner closes it too. `past` are
+    the queries of others, where completion may offer them.
 
     Raises `UsageError` for settings that would expose an index without a key.
     """
@@ -57,8 +61,15 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
     )
-    app.state.context = Context(engine, fetcher, settings, metrics, clicks)
-    for routes in (routes_search, routes_images, routes_copies, routes_clicks, routes_service):
+    app.state.context = Context(engine, fetcher, settings, metrics, clicks, past)
+    for routes in (
+        routes_search,
+        routes_complete,
+        routes_images,
+        routes_copies,
+        routes_clicks,
+        routes_service,
+    ):
         app.include_router(routes.router)
     install_page(app)
     install_error_handlers(app)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from lookalike.engine.click_recorder import ClickRecorder
     from lookalike.engine.engine import Engine
+    from lookalike.engine.past_queries import PastQueries
     from lookalike.ports.source import Fetcher
 
 Params = ParamSpec("Params")
@@ -32,6 +33,7 @@ class Context:
     settings: ServerSettings
     metrics: Metrics
     clicks: ClickRecorder | None = None
+    past: PastQueries | None = None
     _limiter: anyio.CapacityLimiter | None = field(default=None, repr=False)
 
     async def call(

@@ -222,6 +222,20 @@ class CopyEvidence(BaseModel):
     cosine: float | None = None
 
 
+class CompletionAnswer(BaseModel):
+    """A whole line that goes on as the typed one begins."""
+
+    text: str = Field(examples=["dog on a beach color:blue"])
+    kind: Literal["past", "word", "filter", "value", "label"]
+    count: int | None = Field(default=None, description="How often a past query was asked.")
+
+
+class CompleteAnswer(BaseModel):
+    """Completions, the likeliest first."""
+
+    completions: list[CompletionAnswer]
+
+
 class NoticeAnswer(BaseModel):
     """Something about the query that people should know."""
 

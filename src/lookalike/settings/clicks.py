@@ -16,13 +16,15 @@ _MOST_ANSWERS = 100_000_000
 class ClickSettings:
     """What the server keeps of answers and clicks.
 
-    `is_text_kept` keeps the words of queries, else their keyed hash alone. `swap_share` is the
+    `is_text_kept` keeps the words of queries, else their keyed hash alone; `is_text_offered` lets
+    completion offer kept queries that several answers had to everyone. `swap_share` is the
     share of answers of which two of the first positions are drawn, and swapped half of the time;
     in `mixed_share` of them the nearest by vectors take turns with the usual order.
     """
 
     is_logged: bool = False
     is_text_kept: bool = False
+    is_text_offered: bool = False
     swap_share: float = 0.01
     mixed_share: float = 0.05
     days: int = 90
@@ -53,6 +55,7 @@ def read_clicks(values: object, path: str) -> ClickSettings:
     settings = ClickSettings(
         is_logged=bool(table.get("is_logged", usual.is_logged)),
         is_text_kept=bool(table.get("is_text_kept", usual.is_text_kept)),
+        is_text_offered=bool(table.get("is_text_offered", usual.is_text_offered)),
         swap_share=float(cast("float", table.get("swap_share", usual.swap_share))),
         mixed_share=float(cast("float", table.get("mixed_share", usual.mixed_share))),
         days=cast("int", table.get("days", usual.days)),

@@ -15,6 +15,7 @@ from lookalike.domain.findings import Finding
 from lookalike.engine.click_recorder import ClickRecorder, RecordingOptions
 from lookalike.engine.learning_models import PREFIX, RRF, FusionVersions
 from lookalike.engine.learning_ranking import CurrentRanker
+from lookalike.engine.past_queries import PastQueries, count_queries
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -55,6 +56,14 @@ def recording(learning: Learning) -> Generator[ClickRecorder | None]:
         yield recorder
     finally:
         recorder.close()
+
+
+def past_queries(learning: Learning, *, is_waiting: bool = False) -> PastQueries | None:
+    """Return the queries of others for completion, where the index offers them."""
+    settings = learning.settings
+    if not (settings.is_logged and settings.is_text_kept and settings.is_text_offered):
+        return None
+    return PastQueries(lambda: count_queries(learning.log), is_waiting=is_waiting)
 
 
 def folder_versions(root: Path) -> FusionVersions:

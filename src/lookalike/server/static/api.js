@@ -83,27 +83,31 @@ export function tellClick(body) {
   }).catch(() => {});
 }
 
-export async function suggest(text, signal) {
-  const query = new URLSearchParams({ q: text, limit: "7" });
-  return (await json(`/v1/suggest?${query}`, { signal })).suggestions;
+/** Complete a line; what it was typed as goes to this server alone. */
+export async function complete(text, limit, signal) {
+  const query = new URLSearchParams({ q: text, limit: String(limit) });
+  return (await json(`/v1/complete?${query}`, { signal })).completions;
 }
 
 /** The newest pictures, for the start page. */
 export const newest = (k, cursor, signal) => post("/v1/search", { filter: { min_width: 1 }, k, cursor }, signal);
 
 /** Search by words and, if there is one, a picture: `{id}` of the index or `{blob}`; `show` is the tab's name. */
-export function search({ words, picture, region, show, k, cursor }, signal) {
+export function search({ words, picture, region, show, k, cursor, more = [], less = [], isAsTyped }, signal) {
   if (picture?.blob) {
     const query = new URLSearchParams({ k: String(k), show });
     if (words) query.set("text", words);
     if (region) query.set("region", region.join(","));
     if (cursor) query.set("cursor", cursor);
+    if (isAsTyped) query.set("as_typed", "true");
+    for (const id of more) query.append("more", id);
+    for (const id of less) query.append("less", id);
     const form = new FormData();
     form.append("file", picture.blob, "query");
     return json(`/v1/search/image?${query}`, { method: "POST", body: form, signal });
   }
   const images = picture ? [{ id: picture.id, ...(region ? { region } : {}) }] : [];
-  return post("/v1/search", { q: words, images, show, k, cursor }, signal);
+  return post("/v1/search", { q: words, images, show, k, cursor, more, less, as_typed: isAsTyped }, signal);
 }
 
 /** Get a picture from the web through the server's guarded fetcher. */

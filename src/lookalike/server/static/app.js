@@ -5,10 +5,13 @@ import { noteAnswer } from "./clicks.js";
 import { byId, h, plural } from "./elements.js";
 import { offerLabels, showFilters, withoutFilters } from "./filters.js";
 import { focusHit, hitOf, markOpen, showHits, shownHits, startGrid } from "./grid.js";
+import { showJudged, startJudging } from "./judging.js";
 import { closePanel, isPanelOpen, openPanel, startPanel } from "./panel.js";
 import { hidePicture, isPictureAddress, loadPicture, showAsked, showPicture, startIntake } from "./picture.js";
 import { keepPicture, readState, searchKey, TABS, writeState } from "./state.js";
+import { notePast } from "./past.js";
 import { closeSuggestions, startSuggestions } from "./suggest.js";
+import { showWording } from "./wording.js";
 
 const PAGE = 40;
 const words = byId("words");
@@ -38,12 +41,13 @@ async function render() {
   document.title = state.words ? `${state.words} – Lookalike` : state.picture ? "Picture search – Lookalike" : "Lookalike";
   showFilters(state.words, changeWords);
   showTabs();
+  showJudged(isAsking() ? state : { more: [], less: [] });
   if (loadedKey !== searchKey(state)) await load();
   if (state.open) { openPanel(state.open, hitOf(state.open), { asked: state.picture?.id || null }); markOpen(state.open); }
   else if (isPanelOpen()) { closePanel(); markOpen(""); }
 }
 
-const changeWords = (text) => go({ words: text, open: "" });
+const changeWords = (text) => go({ words: text, open: "", more: [], less: [], isAsTyped: false });
 
 function showTabs() {
   const tabs = byId("tabs");
@@ -70,7 +74,7 @@ async function load() {
   following = null;
   busy(true);
   byId("empty").hidden = true;
-  byId("reading").hidden = true;
+  byId("reading").hidden = byId("wording").hidden = true;
   byId("match").hidden = true;
   try {
     const picture = state.picture && await loadPicture(state.picture);
@@ -105,7 +109,7 @@ const searchWords = (words) => go({ words, picture: null, region: null, tab: "al
 /** Ask for one page of what the state searches for. */
 function page(picture, cursor, signal) {
   if (!isAsking()) return newest(PAGE, cursor, signal);
-  return search({ words: state.words, picture, region: state.region, show: state.tab, k: PAGE, cursor }, signal);
+  return search({ words: state.words, picture, region: state.region, show: state.tab, k: PAGE, cursor, more: state.more, less: state.less, isAsTyped: state.isAsTyped }, signal);
 }
 
 function showAnswer(answer, isMore) {
@@ -116,6 +120,7 @@ function showAnswer(answer, isMore) {
   showHits(answer.hits, isMore, { others, tab: state.tab, isConditional: /(^|\s)has:/i.test(state.words) });
   offerLabels(shownHits(), state.words, changeWords);
   showReading(answer);
+  showWording(answer, { words: changeWords, asTyped: () => go({ isAsTyped: true, open: "" }) });
   if (!isMore) showMatch(answer);
   total = answer.total ?? shownHits().length;
   const count = shownHits().length;
@@ -246,12 +251,12 @@ function showProblem(error) {
 }
 
 async function takeFile(file) {
-  go({ picture: { upload: await keepPicture(file) }, region: null, tab: "all", open: "" });
+  go({ picture: { upload: await keepPicture(file) }, more: [], less: [], region: null, tab: "all", open: "" });
 }
 
-const takeImage = (id, tab = "all", region = null) => go({ picture: { id }, region, words: "", tab, open: "" });
+const takeImage = (id, tab = "all", region = null) => go({ picture: { id }, region, words: "", tab, open: "", more: [], less: [] });
 
-const takeAddress = (url) => go({ picture: { url }, region: null, tab: "all", open: "", words: "" });
+const takeAddress = (url) => go({ picture: { url }, more: [], less: [], region: null, tab: "all", open: "", words: "" });
 
 function step(by) {
   const hits = shownHits();
@@ -280,6 +285,7 @@ function onKey(event) {
 
 function start() {
   startSuggestions();
+  startJudging((judged) => go({ ...judged, open: "" }));
   startGrid((id) => go({ open: id }, { isReplacing: isPanelOpen() }), (id) => writeState({ ...state, open: id }));
   startPanel({
     step, close: closeAndReturn, words: searchWords,
@@ -292,13 +298,13 @@ function start() {
     closeSuggestions();
     const text = words.value.trim();
     if (isPictureAddress(text)) takeAddress(text);
-    else { loadedKey = null; go({ words: text, open: "" }); words.blur(); }
+    else { loadedKey = null; notePast(text); go({ words: text, open: "", ...(text === state.words ? {} : { more: [], less: [] }), isAsTyped: state.isAsTyped && text === state.words }); words.blur(); }
   });
-  byId("clear").addEventListener("click", () => { go({ words: "", picture: null, region: null, tab: "all", open: "" }); words.focus(); });
+  byId("clear").addEventListener("click", () => { go({ words: "", picture: null, region: null, tab: "all", open: "", more: [], less: [] }); words.focus(); });
   byId("brand").addEventListener("click", (event) => {
     if (event.metaKey || event.ctrlKey || event.button) return;
     event.preventDefault();
-    go({ words: "", picture: null, region: null, tab: "all", open: "" });
+    go({ words: "", picture: null, region: null, tab: "all", open: "", more: [], less: [] });
   });
   document.addEventListener("keydown", onKey);
   window.addEventListener("popstate", () => { state = readState(); render(); });

@@ -3,6 +3,7 @@
 import { showIn, thumbnailOf } from "./api.js";
 import { noteChoice } from "./clicks.js";
 import { byId, h, plural } from "./elements.js";
+import { judgeButtons } from "./judging.js";
 import { tellingObjects, tileBoxes } from "./seen.js";
 
 const WEAK = 0.15;
@@ -82,7 +83,7 @@ function tile(hit, at, tab, isMeeting) {
     focusTile(at, false);
     onOpen(hit.id);
   });
-  return h("li", { class: "tile" }, link);
+  return h("li", { class: "tile" }, link, document.body.dataset.mode === "results" && tab !== "copies" ? judgeButtons(hit.id, title) : null);
 }
 
 const watcher = new IntersectionObserver((entries) => {

@@ -22,9 +22,14 @@ export function readState(search = location.search) {
     picture,
     region: picture && isRegion ? region : null,
     tab: TABS.some(([name]) => name === query.get("tab")) && (picture || query.get("q")) ? query.get("tab") : "all",
+    more: idsOf(query.get("more")),
+    less: idsOf(query.get("less")),
     open: query.get("open") || "",
+    isAsTyped: query.get("typed") === "1",
   };
 }
+
+const idsOf = (text) => (text || "").split(",").filter((one) => /^[0-9a-f]{4,32}$/.test(one));
 
 /** Write a state as an address. */
 export function writeState(state) {
@@ -34,6 +39,8 @@ export function writeState(state) {
   if (picture) query.set("img", picture.id || (picture.upload ? `upload-${picture.upload}` : picture.url));
   if (picture && state.region) query.set("region", state.region.map((one) => one.toFixed(4)).join(","));
   if (state.tab !== "all" && (picture || state.words)) query.set("tab", state.tab);
+  if (state.words && state.isAsTyped) query.set("typed", "1");
+  for (const name of ["more", "less"]) if (state[name]?.length) query.set(name, state[name].join(","));
   if (state.open) query.set("open", state.open);
   const text = query.toString();
   return text ? `/?${text}` : "/";
