@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from ann_data import KINDS, Data, K, Search, in_child, open_index
 
+from lookalike.adapters.vectors_cells import train_cells
+from lookalike.adapters.vectors_cells_checkpoint import Checkpoint
 from lookalike.adapters.vectors_exact import ExactScanner
 from lookalike.adapters.vectors_native import load_faiss
 from lookalike.adapters.vectors_search import Snapshot, SnapshotSearch, VectorRequest
@@ -28,8 +30,10 @@ RERANKS = (50, 100, 200, 400, 800)
 PROBES = (4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 EFFORT, LEAST_EFFORT = 1.5, 32
 """How many cells the graph keeps in view for each that is probed, as tuning mostly finds."""
+MANY_PROBES = (16, 32, 48, 64, 96, 128, 192, 256)
 STOCK_SAMPLE = 40
 """Vectors a cell that stock Faiss is trained on: 39 is the least that it takes in silence."""
+PQ_SAMPLE = 65_536
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,7 @@ def ours_swept(data: Data) -> Iterator[Engine]:
     points = []
     for kind in data.queries:
         chosen = manifest.segments[0].tunings[KINDS[kind]]
-        for probes in (p for p in PROBES if p <= manifest.segments[0].cells // 2):
+        for probes in (p for p in probes_for(data) if p <= manifest.segments[0].cells // 2):
             for rerank in RERANKS:
                 effort = max(LEAST_EFFORT, round(EFFORT * probes))
                 tuning = dataclasses.replace(chosen, probes=probes, rerank=rerank, effort=effort)
@@ -150,11 +154,12 @@ def _stock(data: Data, metric: int, suffix: str) -> Iterator[Engine]:
     cells = stock_cells(data.rows)
     index, built = _stock_index(data, metric, cells)
     each = 64 + 8 + cells * data.dim * 4 / data.rows
-    probes = [p for p in PROBES if p <= cells // 2]
+    name = f"IVF{cells}{'_HNSW32' if data.rows >= MANY else ''},PQ64np{suffix}"
+    probes = [p for p in probes_for(data) if p <= cells // 2]
     plain = tuple(
         Point(f"{p} probes", _stock_search(index, p), sizes=(p,)) for p in probes if p in (8, 32)
     )
-    yield Engine(f"IVF{cells},PQ64np{suffix}", each, built, plain)
+    yield Engine(name, each, built, plain)
     exact = ExactScanner(0)
     better = tuple(
         Point(
@@ -165,7 +170,12 @@ def _stock(data: Data, metric: int, suffix: str) -> Iterator[Engine]:
         for p in probes
         for r in RERANKS
     )
-    yield Engine(f"IVF{cells},PQ64np{suffix} + re-ranking", each, built, better)
+    yield Engine(f"{name} + re-ranking", each, built, better)
+
+
+def probes_for(data: Data) -> tuple[int, ...]:
+    """Return the numbers of probes to sweep: fewer of them where each takes long."""
+    return MANY_PROBES if data.rows >= MANY else PROBES
 
 
 def _stock_index(data: Data, metric: int, cells: int) -> tuple[Any, float]:
@@ -177,12 +187,15 @@ def _stock_index(data: Data, metric: int, cells: int) -> tuple[Any, float]:
         return faiss.read_index(str(kept)), float(kept.with_suffix(".seconds").read_text())
     faiss.omp_set_num_threads(BUILD_THREADS)
     began = time.process_time()
-    index = faiss.index_factory(data.dim, f"IVF{cells},PQ64np", metric)
     count = min(data.rows, STOCK_SAMPLE * cells)
-    chosen = np.random.default_rng(1).choice(data.rows, count, replace=False)
-    index.train(data.vectors[np.sort(chosen)].astype(np.float32))
-    for block in data.blocks():
-        index.add(block)
+    chosen = np.sort(np.random.default_rng(1).choice(data.rows, count, replace=False))
+    if data.rows >= MANY:
+        index = _large_stock(data, metric, cells, chosen)
+    else:
+        index = faiss.index_factory(data.dim, f"IVF{cells},PQ64np", metric)
+        index.train(data.vectors[chosen].astype(np.float32))
+        for block in data.blocks():
+            index.add(block)
     built = time.process_time() - began
     faiss.write_index(index, str(kept))
     kept.with_suffix(".seconds").write_text(str(built))
@@ -190,9 +203,41 @@ def _stock_index(data: Data, metric: int, cells: int) -> tuple[Any, float]:
     return index, built
 
 
+def _large_stock(data: Data, metric: int, cells: int, chosen: np.ndarray) -> Any:
+    """Return a filled `IVFn_HNSW32,PQ64np` whose cells Lookalike's two-level k-means found.
+
+    Stock k-means of so many cells, and looking for each row's among all, would take hours here.
+    """
+    faiss = load_faiss()
+    key = {"dim": data.dim, "cells": cells, "rows": data.rows}
+    found = train_cells(
+        chosen,
+        lambda rows: data.vectors[rows].astype(np.float32),
+        cells,
+        seed=1,
+        threads=BUILD_THREADS,
+        checkpoint=Checkpoint(data.folder / "stock.checkpoint", key),
+    )
+    quantizer = faiss.IndexHNSWFlat(data.dim, 32, metric)
+    quantizer.hnsw.efSearch = 64
+    quantizer.add(found.centroids)
+    index = faiss.IndexIVFPQ(quantizer, data.dim, len(found), 64, 8, metric)
+    quantizer.this.disown()
+    index.own_fields = True
+    index.do_polysemous_training = False
+    few = np.random.default_rng(2).choice(chosen, min(len(chosen), PQ_SAMPLE), replace=False)
+    index.train(data.vectors[np.sort(few)].astype(np.float32))
+    for block in data.blocks():
+        owners = found.nearest(block, threads=BUILD_THREADS)
+        index.add_core(len(block), faiss.swig_ptr(block), None, faiss.swig_ptr(owners))
+    return index
+
+
 def _stock_search(index, probes: int, rerank: int = 0, vectors=None, exact=None) -> Search:
     faiss = load_faiss()
     params = faiss.SearchParametersIVF(nprobe=probes)
+    if isinstance(faiss.downcast_index(index.quantizer), faiss.IndexHNSW):
+        params.quantizer_params = faiss.SearchParametersHNSW(efSearch=max(64, 2 * probes))
 
     def plain(query: np.ndarray) -> np.ndarray:
         return index.search(query, K, params=params)[1]
