@@ -31,7 +31,7 @@ from lookalike.adapters.vectors_settings import VectorSettings
 from lookalike.evaluation.reports import Table
 
 QUERIES = 100
-REPEATS = 5
+REPEATS = 7
 PROBES = (8, 16, 32, 64, 128, 256)
 EFFORTS = (1, 2, 4)
 COUNTS = (50, 200, 800)
@@ -73,7 +73,7 @@ def predict(costs: Mapping[str, float], terms: Mapping[str, float]) -> float:
 
 
 def time_us(run: Callable[[int], object], count: int) -> float:
-    """Return microseconds of this thread's CPU a call, the median of repeats."""
+    """Return microseconds of this thread's CPU a call, the least of repeats: others only add."""
     for number in range(min(count, 10)):
         run(number)
     means = []
@@ -82,7 +82,7 @@ def time_us(run: Callable[[int], object], count: int) -> float:
         for number in range(count):
             run(number)
         means.append(1e6 * (time.thread_time() - began) / count)
-    return float(np.median(means))
+    return min(means)
 
 
 def rank_terms(codes: CodeIndex, probing: Probing) -> Terms:
