@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 from lookalike.domain.errors import LookalikeError
 
 if TYPE_CHECKING:
-    from lookalike.api import Index, Results, open  # noqa: A004 - lookalike.open reads as it should
+    from lookalike.api import Index, Results, Wishes, open  # noqa: A004 - lookalike.open reads as it should
 
 __version__ = "0.1.0"
-__all__ = ["Index", "LookalikeError", "Results", "__version__", "open"]
+__all__ = ["Index", "LookalikeError", "Results", "Wishes", "__version__", "open"]
 
 
 def __getattr__(name: str) -> Any:
     """Load the interface with its first use, so that importing costs nothing."""
-    if name in {"Index", "Results", "open"}:
+    if name in {"Index", "Results", "Wishes", "open"}:
         from lookalike import api
 
         return getattr(api, name)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, overload
 from lookalike.domain.answers import hit_json, record_json, result_json, title_of
 from lookalike.domain.errors import NotFoundError
 from lookalike.domain.images import ImageId, is_image_id
-from lookalike.domain.queries import ImagePart, Query, Region
+from lookalike.domain.queries import ImagePart, Query, Region, Wishes
 from lookalike.domain.query_filters import filters_from_options
 from lookalike.domain.query_language import parse_query
 from lookalike.engine.completion import complete
@@ -118,11 +118,12 @@ class Index:
 
     def search(
         self, query: str, k: int = 20, *, cursor: str | None = None, explain: bool = False,
-        as_typed: bool = False, **filters: str | float | bool,
+        as_typed: bool = False, wishes: Wishes | None = None, **filters: str | float | bool,
     ) -> Results:  # fmt: skip
         """Search by words in the query language; filters by their names (`color="blue"`).
 
-        `as_typed` leaves words that seem misspelt as they are.
+        `as_typed` leaves words that seem misspelt as they are. `wishes` names images
+        that are what is wanted or not, and how much hits may not repeat each other.
 
         Raises:
             UsageError: the query or a filter cannot be understood.
@@ -135,11 +136,12 @@ class Index:
             is_explained=explain,
             is_as_typed=as_typed,
         )
+        asked = wishes.applied(asked) if wishes else asked
         return Results(self._engine.search(asked), self._engine)
 
     def similar(
         self, picture: Picture, k: int = 20, *, text: str = "", region: Region | None = None,
-        cursor: str | None = None, **filters: str | float | bool,
+        cursor: str | None = None, wishes: Wishes | None = None, **filters: str | float | bool,
     ) -> Results:  # fmt: skip
         """Search by a picture or a region of it (x, y, width, height as fractions), and words."""
         asked = parse_query(text, k=k) if text else Query(k=k)
@@ -150,6 +152,7 @@ class Index:
             filter=asked.filter & filters_from_options(_texts(filters)),
             cursor=cursor,
         )
+        asked = wishes.applied(asked) if wishes else asked
         return Results(self._engine.search(asked), self._engine)
 
     def complete(self, query: str, *, limit: int = 8) -> list[str]:

@@ -12,6 +12,7 @@ from lookalike.domain.filters import Filter, one_of
 from lookalike.domain.images import Source, image_id
 from lookalike.domain.queries import ImagePart, Query, TextMatch, TextPart
 from lookalike.domain.query_language import parse_query
+from lookalike.engine import candidates
 from lookalike.engine.ingest import IngestOptions
 from lookalike.ports.source import SourceItem
 from lookalike.settings import Settings
@@ -350,3 +351,41 @@ def test_files_named_one_by_one(tmp_path):
     with open_toy(tmp_path / "index") as engine:
         report = engine.index([FilesSource([str(path) for path in paths[:2]])])
         assert report.added == 2
+
+
+def test_more_like_these_and_less_like_those(engine):
+    first = engine.search(Query(texts=(TextPart("red"),), k=5))
+    wanted = engine.search(Query(texts=(TextPart("blue"),), k=1)).hits[0].record.id
+    refused = first.hits[0].record.id
+    judged = Query(texts=(TextPart("red"),), more=(wanted[:12],), less=(refused,), k=30)
+    found = [hit.record.id for hit in engine.search(judged).hits]
+    assert refused not in found
+    assert found.index(wanted) < 15
+    alone = engine.search(Query(more=(wanted,), k=3))
+    assert alone.hits[0].record.id == wanted
+    with pytest.raises(NotFoundError):
+        engine.search(Query(texts=(TextPart("red"),), more=("0" * 32,)))
+
+
+def test_hits_that_repeat_themselves_less(engine):
+    plain = engine.search(Query(texts=(TextPart("red"),), k=5))
+    spread = engine.search(Query(texts=(TextPart("red"),), k=5, diversity=0.9, is_explained=True))
+    assert names(spread)[0] == names(plain)[0]
+    assert len({name[:3] for name in names(spread)}) > len({name[:3] for name in names(plain)})
+    assert "diversify" in spread.timings_ms
+
+
+def test_pages_go_on_behind_the_ranking(engine, tmp_path, monkeypatch):
+    monkeypatch.setattr(candidates, "LEAST_CANDIDATES", 6)
+    monkeypatch.setattr(candidates, "OVERFETCH", 1)
+    query = parse_query("1:red", k=4)
+    seen, cursor, pages = [], None, 0
+    while pages == 0 or cursor:
+        page = engine.search(Query(**{**_fields(query), "cursor": cursor}))
+        assert [hit.score for hit in page.hits] == sorted(
+            (hit.score for hit in page.hits), reverse=True
+        )
+        seen += names(page)
+        cursor, pages = page.next, pages + 1
+        engine.add([SourceItem(Source(f"x{pages}"), "bytes", data=picture("red", 500 + pages))])
+    assert len(seen) == len(set(seen)) == 30

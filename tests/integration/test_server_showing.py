@@ -5,11 +5,11 @@ from PIL import Image
 
 from lookalike.adapters.source_folder import FolderSource
 from lookalike.server.schemas import (
-    CopyGroupsAnswer,
     ErrorEnvelope,
     RecordAnswer,
     SearchAnswer,
 )
+from lookalike.server.schemas_copies import CopyGroupsAnswer
 from tests.integration.served import draw_seen, edited, encoded, open_toy, serve_toy
 from tests.photographs import sample
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -10,7 +10,7 @@ import typer
 from typer.models import OptionInfo
 
 from lookalike.domain.errors import UsageError
-from lookalike.domain.queries import Region
+from lookalike.domain.queries import Region, Wishes
 
 FILTERS = "Filters"
 OUTPUT = "Output"
@@ -63,6 +63,26 @@ AsTyped: TypeAlias = Annotated[
         "--as-typed", help="Leave words that seem misspelt as they are.", rich_help_panel=OUTPUT
     ),
 ]
+More: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="ID", help="An image that is what is wanted; may be given several times.",
+        show_default=False,
+    ),
+]  # fmt: skip
+Less: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="ID", help="An image that is not; may be given several times.", show_default=False
+    ),
+]
+Diversity: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0, max=1.0, metavar="0..1", help="How much hits may not repeat each other.",
+        show_default=False, rich_help_panel=OUTPUT,
+    ),
+]  # fmt: skip
 Sheet: TypeAlias = Annotated[
     Path | None,
     typer.Option(
@@ -162,6 +182,7 @@ class Ask:
     filters: dict[str, str]
     is_collapsed: bool = True
     is_as_typed: bool = False
+    wishes: Wishes = field(default_factory=Wishes)
 
 
 def given(**options: str | int | None) -> dict[str, str]:

@@ -21,6 +21,8 @@ def search(
     index: opt.IndexDir = None,
     config: opt.Config = None,
     k: opt.HowMany = 20,
+    more: opt.More = None,
+    less: opt.Less = None,
     color: opt.Color = None,
     type_: opt.Type = None,
     size: opt.Size = None,
@@ -38,6 +40,7 @@ def search(
     explain: opt.Explain = False,
     all_copies: opt.AllCopies = False,
     as_typed: opt.AsTyped = False,
+    diversity: opt.Diversity = None,
     sheet: opt.Sheet = None,
     is_json: opt.Json = False,
 ) -> None:
@@ -53,7 +56,17 @@ def search(
         site=site, object=object_, since=since, until=until,
     )  # fmt: skip
     ask = opt.Ask(
-        index, config, k, cursor, explain, is_json, sheet, filters, not all_copies, as_typed
+        index,
+        config,
+        k,
+        cursor,
+        explain,
+        is_json,
+        sheet,
+        filters,
+        not all_copies,
+        as_typed,
+        opt.Wishes(more or (), less or (), diversity),
     )
     _answer(parse_query(" ".join(query), k=k), ask)
 
@@ -72,6 +85,8 @@ def similar(
         str | None, typer.Option(help="Words added to the picture.", show_default=False)
     ] = None,
     k: opt.HowMany = 20,
+    more: opt.More = None,
+    less: opt.Less = None,
     color: opt.Color = None,
     type_: opt.Type = None,
     size: opt.Size = None,
@@ -89,6 +104,7 @@ def similar(
     explain: opt.Explain = False,
     all_copies: opt.AllCopies = False,
     as_typed: opt.AsTyped = False,
+    diversity: opt.Diversity = None,
     sheet: opt.Sheet = None,
     is_json: opt.Json = False,
 ) -> None:
@@ -112,7 +128,17 @@ def similar(
     _answer(
         query,
         opt.Ask(
-            index, config, k, cursor, explain, is_json, sheet, filters, not all_copies, as_typed
+            index,
+            config,
+            k,
+            cursor,
+            explain,
+            is_json,
+            sheet,
+            filters,
+            not all_copies,
+            as_typed,
+            opt.Wishes(more or (), less or (), diversity),
         ),
     )
 
@@ -141,6 +167,7 @@ def _answer(query: Query, ask: opt.Ask) -> None:
         is_collapsed=ask.is_collapsed,
         is_as_typed=ask.is_as_typed,
     )
+    query = ask.wishes.applied(query)
     with open_engine(ask.index, ask.config) as engine:
         if query.texts:
             engine.preload()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from lookalike.domain.filters import Filter
@@ -103,3 +104,21 @@ class Query:
     def is_listing(self) -> bool:
         """Tell whether nothing is asked by which images could be ranked."""
         return not (self.texts or self.images or self.match or self.more or self.less)
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What is wished of an answer beside the query: likenesses of images, and how much it varies.
+
+    `more` and `less` are ids of images in the index, or unique beginnings of them.
+    """
+
+    more: Sequence[str] = ()
+    less: Sequence[str] = ()
+    diversity: float | None = None
+
+    def applied(self, query: Query) -> Query:
+        """Return a query with these wishes."""
+        return replace(
+            query, more=tuple(self.more), less=tuple(self.less), diversity=self.diversity
+        )

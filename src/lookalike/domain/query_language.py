@@ -22,7 +22,7 @@ MOST_CHARACTERS: Final = 2000
 MOST_PARTS: Final = 32
 """Weighted, excluded and picture parts; each costs an encoding."""
 
-PUSH_AWAY: Final = -0.5
+PUSH_AWAY: Final = -0.25
 """The weight of `-word` on the encoder's side."""
 
 PART_NAMES: Final = ("text", "img")

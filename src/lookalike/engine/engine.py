@@ -141,7 +141,9 @@ class Engine:
             replace(part, reference=self.resolve(part.reference)) if part.kind == "id" else part
             for part in query.images
         )
-        return self._wording.search(replace(query, images=images), self._searcher.search)
+        more, less = (tuple(map(self.resolve, judged)) for judged in (query.more, query.less))
+        query = replace(query, images=images, more=more, less=less)
+        return self._wording.search(query, self._searcher.search)
 
     def look(self, part: ImagePart) -> Seen:
         """Return the objects and words in a picture of a query, as far as the index has models."""

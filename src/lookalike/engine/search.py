@@ -10,6 +10,7 @@ import numpy as np
 
 from lookalike.domain.errors import CursorError, QueryError, StoreError, UsageError
 from lookalike.domain.hits import SearchResult
+from lookalike.domain.images import ImageId
 from lookalike.domain.queries import Answering
 from lookalike.engine.background import BackgroundSampler
 from lookalike.engine.candidates import Gatherer
@@ -30,7 +31,7 @@ from lookalike.ranking.fusion_features import IF_WANTED
 from lookalike.telemetry.stages import StageTimer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -79,6 +80,8 @@ class Searcher:
         degraded: list[str] = []
         if query.diversity is None:
             query = replace(query, diversity=self._answering.diversity)
+        if query.diversity or query.more or query.less:  # an order that nobody learns from
+            query = replace(query, is_traced=False, is_mixed=False)
         with watch.stage("decode"):
             pixels = self._encoder.load_images(query)
         selection = None
@@ -163,6 +166,8 @@ class Searcher:
             else:
                 scores = self._ranker.score(gathered.features)
             order = np.lexsort((gathered.rows, -scores)) if len(scores) else np.empty(0, np.int64)
+        refused = self._rows_of(query.less)
+        order = order[~np.isin(gathered.rows[order], refused)]
         if query.is_collapsed and len(order):
             with watch.stage("collapse"):
                 order = order[self._kept(gathered.rows[order], query.k, degraded)]
@@ -172,7 +177,7 @@ class Searcher:
         usual, order = order, mixed_if_asked(query, gathered.features, order)
         ranked = RankedCursor(
             gathered.rows[order], scores[order], 0, len(order),
-            seen=np.sort(np.delete(gathered.rows, order)),
+            seen=np.union1d(np.delete(gathered.rows, order), refused),
             horizon=self._horizon(query, selection, gathered),
         )  # fmt: skip
         features = {name: values[order] for name, values in gathered.features.items()}
@@ -207,6 +212,12 @@ class Searcher:
             next=encode_cursor(found.next, self._owner(query)) if found.next else None,
             regions=known.regions,
         )
+
+    def _rows_of(self, ids: Sequence[str]) -> RowArray:
+        if not ids:
+            return np.empty(0, dtype=np.int64)
+        known = self._stores.catalog.rows_of([ImageId(one) for one in ids])
+        return np.array(list(known.values()), dtype=np.int64)
 
     def _horizon(self, query: Query, selection: Selection | None, gathered: Gathered) -> int | None:
         """Return below which row there is more than was gathered; None where there is nothing."""

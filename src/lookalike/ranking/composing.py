@@ -20,8 +20,8 @@ Weighted: TypeAlias = "Sequence[tuple[FloatMatrix, float]]"
 WORDS_BESIDE_PICTURES: Final = 2.0
 """How much more a word weighs than a picture beside it (eval/composition/composition.json)."""
 
-MORE: Final = 1.0
-LESS: Final = 0.25
+MORE: Final = 2.0
+LESS: Final = 0.5
 """Rocchio's beta and gamma (eval/composition/feedback.json)."""
 
 LEAST_NORM: Final = 1e-6

@@ -6,18 +6,20 @@ pictures on the web come through the guarded fetcher.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Final
 
+from fastapi import Depends
 from fastapi import Query as Parameter
 
 from lookalike.domain.errors import QueryError, UnknownNameError, suggest_names
-from lookalike.domain.queries import ImagePart, Query, TextPart
+from lookalike.domain.queries import ImagePart, Query, TextPart, Wishes
 from lookalike.domain.query_filters import ALIASES, OPTION_NAMES, filters_from_options
 from lookalike.domain.query_format import words_instead
 from lookalike.domain.query_language import parse_query
 from lookalike.server.bodies import checked, decode_base64
 from lookalike.server.errors import BadBodyError
+from lookalike.server.schemas import MOST_JUDGED
 from lookalike.server.showing import Show
 
 if TYPE_CHECKING:
@@ -61,6 +63,29 @@ class Paging:
     show: Show = "all"
     is_collapsed: bool = True
     is_as_typed: bool = False
+    wishes: Wishes = field(default_factory=Wishes)
+
+
+def wishes(
+    more: Annotated[
+        list[str] | None,
+        Parameter(max_length=MOST_JUDGED, description="Id of an image that is what is wanted."),
+    ] = None,
+    less: Annotated[
+        list[str] | None,
+        Parameter(max_length=MOST_JUDGED, description="Id of an image that is not; left out."),
+    ] = None,
+    diversity: Annotated[
+        float | None,
+        Parameter(ge=0, le=1, description="How much hits may not repeat each other."),
+    ] = None,
+    collapse: Annotated[bool, Parameter(description="Show one of each group of copies.")] = True,
+    as_typed: Annotated[
+        bool, Parameter(description="Leave words that seem misspelt as they are.")
+    ] = False,
+) -> tuple[bool, bool, Wishes]:
+    """Read what is wished of an answer: collapsed or not, as typed or not, and the rest."""
+    return collapse, as_typed, Wishes(more or (), less or (), diversity)
 
 
 def paging(
@@ -76,13 +101,10 @@ def paging(
             "found through objects, or pictures in which the words can be read."
         ),
     ] = "all",
-    collapse: Annotated[bool, Parameter(description="Show one of each group of copies.")] = True,
-    as_typed: Annotated[
-        bool, Parameter(description="Leave words that seem misspelt as they are.")
-    ] = False,
+    wished: Annotated[tuple[bool, bool, Wishes], Depends(wishes)] = (True, False, Wishes()),
 ) -> Paging:
     """Read the page parameters of a request."""
-    return Paging(k, cursor, explain, show, collapse, as_typed)
+    return Paging(k, cursor, explain, show, *wished)
 
 
 def read_region(text: str | None) -> Region | None:
@@ -156,7 +178,8 @@ def build_query(
         is_as_typed=page.is_as_typed,
         deadline_ms=settings.deadline_ms,
     )
-    if len(query.texts) + len(query.images) > settings.max_parts:
+    parts = len(query.texts) + len(query.images) + len(query.more) + len(query.less)
+    if parts > settings.max_parts:
         raise QueryError(
             f"a query has at most {settings.max_parts} parts", hint="leave some of them out"
         )
@@ -169,7 +192,15 @@ def query_of_body(context: Context, body: SearchRequest) -> Query:
         context,
         body.q,
         options=body.filter,
-        page=Paging(body.k, body.cursor, body.explain, body.show, body.collapse, body.as_typed),
+        page=Paging(
+            body.k,
+            body.cursor,
+            body.explain,
+            body.show,
+            body.collapse,
+            body.as_typed,
+            Wishes(body.more, body.less, body.diversity),
+        ),
         images=[_image_part(context, image) for image in body.images],
         texts=[TextPart(text.text, text.weight) for text in body.texts],
     )

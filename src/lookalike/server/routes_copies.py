@@ -12,7 +12,8 @@ from lookalike.server.context import Shared
 from lookalike.server.copy_answers import groups_json
 from lookalike.server.errors import BadBodyError
 from lookalike.server.openapi import JSON_IDS, errors
-from lookalike.server.schemas import CopyGroupsAnswer, IdsRequest
+from lookalike.server.schemas import IdsRequest
+from lookalike.server.schemas_copies import CopyGroupsAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

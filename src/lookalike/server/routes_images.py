@@ -29,12 +29,12 @@ from lookalike.server.queries import Paging, build_query, paging, read_filters, 
 from lookalike.server.routes_search import PAGE_NAMES, answer
 from lookalike.server.schemas import (
     AddAnswer,
-    CopyGroupsAnswer,
     ImageFields,
     RecordAnswer,
     RemoveAnswer,
     SearchAnswer,
 )
+from lookalike.server.schemas_copies import CopyGroupsAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 
 router = APIRouter(prefix="/v1", tags=["search"])
 
-PAGE_NAMES: Final = frozenset({"k", "cursor", "explain", "show", "collapse", "as_typed"})
+PAGE_NAMES: Final = frozenset(
+    {"k", "cursor", "explain", "show", "collapse", "as_typed", "more", "less", "diversity"}
+)
 Page = Annotated[Paging, Depends(paging)]
 
 

@@ -11,6 +11,9 @@ from lookalike.server.showing import Show
 Unit = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=-10, le=10)]
 
+ImageReference = Annotated[str, Field(min_length=1, max_length=64)]
+MOST_JUDGED = 32
+
 _HIT: dict[str, Any] = {
     "id": "3f1c9a0e5b7d42c6a8e1f0937b6d5c24",
     "path": "/pictures/beach.jpg",
@@ -100,6 +103,18 @@ class SearchRequest(Strict):
     show: Show = Field(default="all", description="As the parameter of the same name.")
     collapse: bool = Field(default=True, description="Show one of each group of copies.")
     as_typed: bool = Field(default=False, description="Leave words that seem misspelt as they are.")
+    more: list[ImageReference] = Field(
+        default_factory=list[str], max_length=MOST_JUDGED,
+        description="Ids of images that are what is wanted.", examples=[[_HIT["id"]]],
+    )  # fmt: skip
+    less: list[ImageReference] = Field(
+        default_factory=list[str], max_length=MOST_JUDGED,
+        description="Ids of images that are not; they are left out.",
+    )  # fmt: skip
+    diversity: Unit | None = Field(
+        default=None,
+        description="How much hits may not repeat each other; the index's own if none.",
+    )
 
     model_config = ConfigDict(
         extra="forbid",
@@ -250,7 +265,8 @@ class SearchAnswer(BaseModel):
     hits: list[HitAnswer]
     total: int
     no_good_match: bool = Field(
-        description="No hit is as relevant as an answer should be; they are what comes nearest."
+        default=False,
+        description="No hit is as relevant as an answer should be; they are what comes nearest.",
     )
     degraded: list[str] = Field(description="Paths that failed or were late.")
     timings_ms: dict[str, float]
@@ -338,30 +354,6 @@ class RecordAnswer(BaseModel):
     licence: str
     sources: list[dict[str, Any]]
     copy_group: int | None = Field(description="The same number for all copies of one picture.")
-
-
-class CopyMemberAnswer(BaseModel):
-    """An image of a copy group."""
-
-    record: RecordAnswer
-    copy_of: str | None = Field(description="The image it was found to be a copy of.")
-    reason: str = Field(examples=["same picture, cropped to 80 %"])
-    score: float
-
-
-class CopyGroupAnswer(BaseModel):
-    """One picture in several files; `canonical` is the one that stands for it, and comes first."""
-
-    canonical: str
-    members: list[CopyMemberAnswer]
-
-
-class CopyGroupsAnswer(BaseModel):
-    """Copy groups as they are now, and what was decided or taken back."""
-
-    groups: list[CopyGroupAnswer]
-    decided: str | None = Field(default=None, examples=["merge"])
-    undone: str | None = Field(default=None, examples=["split"])
 
 
 class SuggestAnswer(BaseModel):
