@@ -48,6 +48,9 @@ LEAST_COLLAPSED: Final = 100
 COLLAPSED_PAGES: Final = 4
 """How deep copies are looked for in a ranking: so many hits, or so many pages."""
 
+MOST_SPREAD: Final = 400
+"""So many of the first hits are put in an order that repeats itself less."""
+
 
 class Searcher:
     """Searches one set of stores; safe to call from many threads."""
@@ -239,7 +242,7 @@ class Searcher:
         degraded: list[str],
     ) -> NDArray[np.int64]:
         """Return an order whose first pages repeat themselves less."""
-        first = order[: max(LEAST_COLLAPSED, COLLAPSED_PAGES * query.k)]
+        first = order[: min(MOST_SPREAD, max(LEAST_COLLAPSED, COLLAPSED_PAGES * query.k))]
         try:
             vectors = self._gatherer.vectors_of(rows[first])
         except StoreError as error:  # the hits may repeat themselves then

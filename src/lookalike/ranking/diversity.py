@@ -33,6 +33,7 @@ def mmr_order(
     span = max(float(np.ptp(scores)) if count else 0.0, LEAST_RANGE)
     own = (1.0 - diversity) * (scores.astype(np.float64) - scores.min(initial=np.inf)) / span
     known = np.nan_to_num(vectors)
+    likeness = known @ known.T
     likest = np.zeros(count, dtype=np.float64)
     is_left = np.ones(count, dtype=np.bool_)
     order = np.empty(count, dtype=np.int64)
@@ -41,5 +42,5 @@ def mmr_order(
         chosen = int(np.argmax(worth)) if place else int(np.argmax(scores))
         order[place] = chosen
         is_left[chosen] = False
-        np.maximum(likest, known @ known[chosen], out=likest)
+        np.maximum(likest, likeness[chosen], out=likest)
     return order
