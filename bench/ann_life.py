@@ -127,14 +127,29 @@ def _opened(
     )
 
 
-def ingest(data: Data, options: argparse.Namespace) -> None:
-    """Measure building, opening, adding, deleting, and searching while a seal runs."""
-    built = build_ours(data)
-    metrics = {f"build.{name}": float(value) for name, value in built.items()}
+def built(data: Data, options: argparse.Namespace) -> None:
+    """Say what building took, and measure opening: what can be afforded at any size."""
+    metrics = _built_and_opened(data)
+    material.finish(
+        f"ann_built_{data.rows}", options.out / f"ann_built_{data.rows}.json", metrics=metrics,
+        tables={"life": Table(("measure", "value"), readable(metrics))},
+        settings={"rows": data.rows, "dim": data.dim},
+    )  # fmt: skip
+
+
+def _built_and_opened(data: Data) -> dict[str, float]:
+    facts = build_ours(data)
+    metrics = {f"build.{name}": float(value) for name, value in facts.items()}
+    metrics["build.cpu_us_a_row"] = 1e6 * facts["cpu_s"] / data.rows
     opened = [in_child("open", folder=data.folder, rows=data.rows, dim=data.dim) for _ in range(3)]
     for name in opened[0]:
-        metrics[f"open.{name}"] = float(np.median([facts[name] for facts in opened]))
-    metrics["build.cpu_us_a_row"] = 1e6 * built["cpu_s"] / data.rows
+        metrics[f"open.{name}"] = float(np.median([one[name] for one in opened]))
+    return metrics
+
+
+def ingest(data: Data, options: argparse.Namespace) -> None:
+    """Measure building, opening, adding, deleting, and searching while a seal runs."""
+    metrics = _built_and_opened(data)
     with tempfile.TemporaryDirectory(dir=data.folder.parent) as folder:
         metrics |= _added(data, Path(folder))
     with tempfile.TemporaryDirectory(dir=data.folder.parent) as folder:
