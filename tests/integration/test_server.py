@@ -145,6 +145,23 @@ def test_a_picture_comes_by_url_through_the_fetcher_only(served):
     error(page, 415, "unsupported_media_type")
 
 
+def test_more_like_these_and_less_like_those(client):
+    wanted, refused = first_id(client, "blue"), first_id(client, "red")
+    params = {"q": "1:red", "more": [wanted[:12]], "less": [refused], "k": 30}
+    by_parameters = found(client.get("/v1/search", params=params))
+    by_body = found(client.post("/v1/search", json=params))
+    for answer in (by_parameters, by_body):
+        assert refused not in [hit["id"] for hit in answer["hits"]]
+    assert titles(by_parameters) == titles(by_body)
+    plain = found(client.get("/v1/search", params={"q": "1:red", "k": 30}))
+    assert titles(plain) != titles(by_body)
+    assert plain["no_good_match"] is False
+    for wrong in ({"diversity": 2}, {"more": ["a" * 32] * 33}):
+        assert client.post("/v1/search", json={"q": "red", **wrong}).status_code in {400, 422}
+    varied = found(client.get("/v1/search", params={"q": "1:red", "diversity": 0.9, "k": 5}))
+    assert titles(varied) != titles(plain)[:5]
+
+
 def test_a_json_search_mixes_ids_bytes_words_and_weights(client):
     red = first_id(client, "red")
     data = base64.b64encode(picture("blue", seed=2)).decode()

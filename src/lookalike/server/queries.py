@@ -178,6 +178,7 @@ def build_query(
         is_as_typed=page.is_as_typed,
         deadline_ms=settings.deadline_ms,
     )
+    query = page.wishes.applied(query)
     parts = len(query.texts) + len(query.images) + len(query.more) + len(query.less)
     if parts > settings.max_parts:
         raise QueryError(
