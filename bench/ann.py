@@ -2,7 +2,7 @@
 
     python bench/ann_material.py encode PHOTOGRAPHS --captions FILE... --out FOLDER
     python bench/ann_material.py grow 10000 100000 --out FOLDER
-    python bench/ann.py --vectors FOLDER --sizes 10000 100000 [--only search filters built ingest drift]
+    python bench/ann.py --vectors FOLDER --sizes 10000 100000 [--only search filters]
     python bench/ann.py --vectors FOLDER --fit --sizes 100000 1000000 --check 300000
 
 Every size and part writes `bench/results/ann_PART_SIZE.json`; `--fit` writes `ann_costs.json`;
@@ -265,6 +265,7 @@ PARTS = {
     "ingest": ann_life.ingest,
     "drift": ann_drift.drift,
 }
+USUAL_PARTS = ["search", "filters", "ingest", "drift"]
 
 
 def main() -> None:
@@ -276,7 +277,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--dim", type=int, default=896)
     parser.add_argument("--queries", type=int, default=1000, help="of each kind")
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=["search", "filters", "ingest", "drift"])
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=USUAL_PARTS)
     parser.add_argument(
         "--engines", nargs="+", choices=ann_engines.ENGINES, default=list(ann_engines.ENGINES)
     )
