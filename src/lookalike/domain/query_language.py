@@ -16,6 +16,7 @@ from lookalike.domain.images import is_image_id
 from lookalike.domain.queries import ImagePart, Query, Region, TextMatch, TextPart
 from lookalike.domain.query_filters import ALIASES, FILTER_NAMES, condition
 from lookalike.domain.query_objects import Reading, read_objects, shown_condition
+from lookalike.domain.query_sums import read_sums
 from lookalike.domain.query_tokens import Token, tokens
 
 MOST_CHARACTERS: Final = 2000
@@ -70,7 +71,7 @@ def parse_query(
     if k < 1:
         raise QueryError(f"k is {k}", hint="ask for at least one hit")
     parts = _Parts(labels=labels)
-    for token in tokens(text):
+    for token in read_sums(tuple(tokens(text)), away=PUSH_AWAY):
         try:
             _read(token, parts)
         except UsageError as error:
