@@ -117,7 +117,9 @@ def test_search_and_similar_give_one_object(shop):
     path = shop.pictures / "pink-0008.jpg"
     for argv in (("search", "pink"), ("similar", path), ("similar", shop.id("pink-0008.jpg"))):
         answer = shop.ask(*argv, "-k", "3")
-        assert set(answer) == {"query", "hits", "total", "degraded", "timings_ms", "next"}
+        assert set(answer) == {
+            "query", "hits", "total", "no_good_match", "degraded", "timings_ms", "next",
+        }  # fmt: skip
         assert len(answer["hits"]) == 3
         assert set(answer["hits"][0]) == HIT_KEYS
         assert answer["degraded"] == []

@@ -16,6 +16,7 @@ from lookalike.domain.images import Source, hashed_row, image_id
 from lookalike.domain.ingest_messages import PutMessage, RemoveMessage, encode_message, key_of
 from lookalike.domain.queries import Query, TextPart
 from lookalike.domain.query_language import parse_query
+from lookalike.engine import candidates
 from lookalike.engine.cluster_writer import ClusterWriter, blob_keys
 from lookalike.engine.engine import Engine
 from lookalike.engine.ingest import IngestOptions
@@ -426,3 +427,37 @@ def test_a_source_without_a_fingerprint_is_known_afterwards(stores):
         item = SourceItem(Source("https://example.org/a.jpg"), "data", data=picture())
         assert engine.add([item])[0].is_new
         assert stores.catalog.source_states([item.source.uri])[item.source.uri].fingerprint == ""
+
+
+def test_pages_and_judgements_as_in_a_folder(stores, pictures, monkeypatch):
+    monkeypatch.setattr(candidates, "LEAST_CANDIDATES", 5)
+    monkeypatch.setattr(candidates, "OVERFETCH", 1)
+    with make_engine(stores) as engine:
+        engine.index([FolderSource(pictures)])
+        query, seen, cursor, pages = parse_query("1:red", k=4), [], None, 0
+        while pages == 0 or cursor:
+            page = engine.search(replace(query, cursor=cursor))
+            seen += names(page)
+            cursor, pages = page.next, pages + 1
+            data = picture("red", 900 + pages)
+            engine.add([SourceItem(Source(f"x{pages}.jpg"), "bytes", data=data)])
+        assert len(seen) == len(set(seen)) >= 20
+        assert {path.name for path in pictures.iterdir()} <= set(seen)
+        first = engine.search(parse_query("1:red", k=3))
+        refused, wanted = first.hits[0].record.id, first.hits[2].record.id
+        judged = engine.search(replace(query, more=(wanted,), less=(refused,), k=30))
+        assert refused not in [hit.record.id for hit in judged.hits]
+        assert judged.hits[0].record.id == wanted
+        varied = engine.search(replace(query, diversity=0.9))
+        assert names(varied) != names(engine.search(query))
+        assert not varied.degraded
+
+
+def test_nothing_is_a_good_match(stores, tmp_path):
+    with make_engine(stores) as engine:
+        fill_folder(tmp_path / "many", 40, colours=("red", "orange", "pink"))
+        engine.index([FolderSource(tmp_path / "many")])
+        assert not engine.search(parse_query("red orange", k=3)).no_good_match
+        nothing = engine.search(Query(texts=(TextPart("green"),), k=3))
+        assert nothing.no_good_match
+        assert len(nothing.hits) == 3

@@ -55,18 +55,9 @@ def search(
         min_height=min_height, max_width=max_width, max_height=max_height, licence=licence,
         site=site, object=object_, since=since, until=until,
     )  # fmt: skip
+    wishes = opt.Wishes(more or (), less or (), diversity)
     ask = opt.Ask(
-        index,
-        config,
-        k,
-        cursor,
-        explain,
-        is_json,
-        sheet,
-        filters,
-        not all_copies,
-        as_typed,
-        opt.Wishes(more or (), less or (), diversity),
+        index, config, k, cursor, explain, is_json, sheet, filters, not all_copies, as_typed, wishes
     )
     _answer(parse_query(" ".join(query), k=k), ask)
 
@@ -125,22 +116,11 @@ def similar(
     query = replace(
         query, source=" ".join(filter(None, (picture, text))), images=(*query.images, part)
     )
-    _answer(
-        query,
-        opt.Ask(
-            index,
-            config,
-            k,
-            cursor,
-            explain,
-            is_json,
-            sheet,
-            filters,
-            not all_copies,
-            as_typed,
-            opt.Wishes(more or (), less or (), diversity),
-        ),
+    wishes = opt.Wishes(more or (), less or (), diversity)
+    ask = opt.Ask(
+        index, config, k, cursor, explain, is_json, sheet, filters, not all_copies, as_typed, wishes
     )
+    _answer(query, ask)
 
 
 def image_part(picture: str) -> ImagePart:
