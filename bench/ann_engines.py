@@ -17,6 +17,7 @@ from ann_data import KINDS, Data, K, Search, in_child, open_index
 
 from lookalike.adapters.vectors_cells import train_cells
 from lookalike.adapters.vectors_cells_checkpoint import Checkpoint
+from lookalike.adapters.vectors_codes_index import Probing
 from lookalike.adapters.vectors_exact import ExactScanner
 from lookalike.adapters.vectors_native import load_faiss
 from lookalike.adapters.vectors_search import Snapshot, SnapshotSearch, VectorRequest
@@ -85,6 +86,19 @@ def ours(data: Data) -> Iterator[Engine]:
     ]
     own = code_bytes if stats.sealed_rows else 2.0 * data.dim
     yield Engine(name, own, facts["cpu_s"], tuple(points))
+
+
+def scanned_share(data: Data, kind: str) -> float:
+    """Return which share of all rows a query of a kind looks at by their codes, or at all."""
+    folder = SegmentFolder(data.folder / "segments", data.dim)
+    segments = folder.read().segments
+    rows = data.rows - sum(segment.rows for segment in segments)
+    for segment in segments:
+        tuning, codes = segment.tunings[KINDS[kind]], folder.codes(segment)
+        probing = Probing(tuning.probes, tuning.spread, tuning.effort)
+        cells, _ = codes.rank(data.queries[kind], probing)
+        rows += float(np.mean(codes.sizes[cells].sum(axis=1)))
+    return rows / data.rows
 
 
 def ours_swept(data: Data) -> Iterator[Engine]:
