@@ -2,9 +2,9 @@
 
     python eval/spelling/spelling.py --data ../shared/data
 
-The index's vocabulary is that of COCO's captions; queries are the words of Flickr8k's, which nobody
-corrected: some of their "right" words are misspelt, so that `right_words.changed` is too high rather
-than too low. Typos are drawn: one slip, in a fifth of them two.
+The index's vocabulary is that of COCO's captions; queries are the words of Flickr8k's, which
+nobody corrected: some of their "right" words are misspelt, so that `right_words.changed` is too
+high rather than too low. Typos are drawn: one slip, in a fifth of them two.
 """
 
 from __future__ import annotations
