@@ -209,7 +209,7 @@ def _mixed(corpus, name, texts, rng) -> Iterator[tuple]:
         number = int(rng.choice(alone))
         is_other = np.arange(len(has_a)) != number
         parts = Parts(words=[(texts[b], 1.0)], pictures=[(photos.vectors[number], 1.0)])
-        vector = compose(parts, photos.vectors)
+        vector = compose(parts)
         right = corpus.mask(name, is_right & is_other)
         known = corpus.mask(name, (has_a >= 0) & (has_b >= 0) & is_other)
         yield "mixed", f"{name} {number} {b}", vector, right, known, ~right, {b}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from lookalike.domain.arrays import FloatMatrix, Pixels, RowArray
     from lookalike.domain.hits import Selection
     from lookalike.domain.queries import Query
-    from lookalike.engine.background import BackgroundSampler
     from lookalike.engine.query_vectors import QueryEncoder, QueryVector
     from lookalike.engine.stores import Stores
     from lookalike.telemetry.stages import StageTimer
@@ -98,16 +96,9 @@ class _VectorPath:
 class Gatherer:
     """Runs BM25 and ANN side by side and completes the features of what they find."""
 
-    def __init__(
-        self,
-        stores: Stores,
-        encoder: QueryEncoder,
-        threads: ThreadPoolExecutor,
-        sampler: BackgroundSampler,
-    ) -> None:
+    def __init__(self, stores: Stores, encoder: QueryEncoder, threads: ThreadPoolExecutor) -> None:
         """Keep the stores and the threads the paths run on."""
         self._stores = stores
-        self._sampler = sampler
         self._encoder = encoder
         self._threads = threads
 
@@ -167,15 +158,8 @@ class Gatherer:
         return Gathered(rows, features, near.numbers_of() if near else {}, vector)
 
     def encode(self, query: Query, pixels: list[Pixels | None]) -> QueryVector | None:
-        """Return the query's vector, None where nothing of it can be encoded.
-
-        Parts are weighed against a sample of the corpus; where none can be had, as they are.
-        """
-        background = np.empty((0, self._stores.vectors.dim), dtype=np.float32)
-        if len(query.texts) + len(query.images) + len(query.more) + len(query.less) > 1:
-            with contextlib.suppress(StoreError):
-                background = self._sampler.sample().vectors
-        return self._encoder.mix(query, pixels, self._stores, background)
+        """Return the query's vector, None where nothing of it can be encoded."""
+        return self._encoder.mix(query, pixels, self._stores)
 
     def cosines(self, vector: QueryVector, rows: RowArray) -> NDArray[np.float32]:
         """Return the `(n,)` cosines of rows, NaN for one just added or removed."""

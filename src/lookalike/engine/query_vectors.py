@@ -83,13 +83,11 @@ class QueryEncoder:
         """Decode the query's pictures; None for one whose vector is in the index already."""
         return [self._pixels(part) for part in query.images]
 
-    def mix(
-        self, query: Query, pixels: list[Pixels | None], stores: Stores, background: FloatMatrix
-    ) -> QueryVector | None:
+    def mix(self, query: Query, pixels: list[Pixels | None], stores: Stores) -> QueryVector | None:
         """Return the one vector that the query's parts and what was judged of hits come to.
 
         None when nothing can be encoded (no parts, or only words and no text tower) or the parts
-        cancel out. `background` holds the vectors of a sample of the corpus.
+        cancel out.
         """
         promises = [self._images.submit(one) if one is not None else None for one in pixels]
         pictures: list[tuple[FloatMatrix, float]] = []
@@ -102,7 +100,7 @@ class QueryEncoder:
         more, less = (
             [self._stored(image, stores) for image in judged] for judged in (query.more, query.less)
         )
-        vector = compose(Parts(words, pictures, more, less), background)
+        vector = compose(Parts(words, pictures, more, less))
         if vector is None:
             return None
         has_pictures = bool(more) or any(part.weight > 0 for part in query.images)

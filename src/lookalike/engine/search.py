@@ -73,7 +73,7 @@ class Searcher:
         self._index_id = index_id
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="search")
         self._sampler = BackgroundSampler(stores)
-        self._gatherer = Gatherer(stores, encoder, self._threads, self._sampler)
+        self._gatherer = Gatherer(stores, encoder, self._threads)
         self._presenter = Presenter(stores, self._threads, self._sampler)
 
     def search(self, query: Query) -> SearchResult:

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import numpy as np
 
-from lookalike.ranking.calibration import LEAST_SAMPLE, LEAST_SPREAD
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -17,11 +15,11 @@ if TYPE_CHECKING:
 
 Weighted: TypeAlias = "Sequence[tuple[FloatMatrix, float]]"
 
-WORDS_BESIDE_PICTURES: Final = 2.0
+WORDS_BESIDE_PICTURES: Final = 3.0
 """How much more a word weighs than a picture beside it (eval/composition/composition.json)."""
 
-MORE: Final = 2.0
-LESS: Final = 0.5
+MORE: Final = 0.5
+LESS: Final = 0.25
 """Rocchio's beta and gamma (eval/composition/feedback.json)."""
 
 LEAST_NORM: Final = 1e-6
@@ -41,17 +39,12 @@ class Parts:
     less: Sequence[FloatMatrix] = ()
 
 
-def compose(parts: Parts, background: FloatMatrix) -> NDArray[np.float32] | None:
+def compose(parts: Parts) -> NDArray[np.float32] | None:
     """Return the `(dim,)` unit vector of all parts, None where there are none or they cancel out.
 
-    Each part is divided by how far its cosines with the background spread: a picture's spread
-    about twice as far as a word's, so that a plain sum would follow the picture alone. The cosine
-    with the result so orders images as the weighted sum of the parts' standard scores does.
-
-    Args:
-        parts: at least one vector, or None is returned.
-        background: `(m, dim)` unit vectors of a sample of the corpus; of fewer than 32, the plain
-            sum is returned.
+    It is the weighted sum of the parts' unit vectors, words beside pictures weighed more: a
+    picture's cosines spread about twice as far as a word's, so that a plain sum would follow the
+    picture alone. What was judged of hits is added as Rocchio (1971) has it.
     """
     words = WORDS_BESIDE_PICTURES if parts.pictures else 1.0
     weighted = [(vector, weight * words) for vector, weight in parts.words]
@@ -65,20 +58,11 @@ def compose(parts: Parts, background: FloatMatrix) -> NDArray[np.float32] | None
         return None
     total = np.zeros(weighted[0][0].shape, dtype=np.float64)
     for vector, weight in weighted:
-        total += vector.astype(np.float64) * (weight / spread(vector, background))
+        total += vector.astype(np.float64) * weight
     length = float(np.linalg.norm(total))
     if length < LEAST_NORM * max(abs(weight) for _, weight in weighted):
         return None
     return (total / length).astype(np.float32)
-
-
-def spread(vector: FloatMatrix, background: FloatMatrix) -> float:
-    """Return how far a vector's cosines with the background spread (1.4826 · MAD)."""
-    if len(background) < LEAST_SAMPLE:
-        return 1.0
-    cosines = background @ vector
-    away = np.abs(cosines - np.median(cosines))
-    return max(1.4826 * float(np.median(away)), LEAST_SPREAD)
 
 
 def _mean(vectors: Sequence[FloatMatrix]) -> FloatMatrix:
