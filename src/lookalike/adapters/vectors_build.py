@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -114,7 +114,20 @@ def tune(
         probes = min(4 * image.probes, codes.cells)
         rerank = max(2 * image.rerank, 400)
         text = Tuning(probes, rerank, None, spread=_UNMEASURED_SPREAD, effort=2 * probes)
-    return {"image": image, "text": text}, costs
+    return {"image": no_fewer_cells(image, text), "text": text}, costs
+
+
+def no_fewer_cells(image: Tuning, text: Tuning) -> Tuning:
+    """Return the tuning for pictures with as many cells as texts need, or its own if more.
+
+    Where so much alike is stored that it fills many cells, a picture whose own cell counts as
+    empty still has its like next to it, and says nothing of pictures from elsewhere. These lie
+    nearer than any text.
+    """
+    if text.recall is None or image.probes >= text.probes:
+        return image
+    effort = max(text.probes, image.effort) if image.effort else 0
+    return replace(image, probes=text.probes, effort=effort)
 
 
 def _trained(
