@@ -17,6 +17,7 @@ from lookalike.domain.images import COLOR_NAMES, Source
 from lookalike.domain.queries import ImagePart, Query
 from lookalike.domain.query_language import parse_query
 from lookalike.ports.source import SourceItem
+from lookalike.ranking.rrf import ReciprocalRankFusion
 from lookalike.settings import Settings
 from lookalike.settings.features import NO_FEATURES
 from lookalike.wiring.embedded import OpenOptions, assemble
@@ -134,6 +135,8 @@ def pair(tmp_path_factory):
                     one.id for one in engine.add(given_items[at : at + 250], is_keeping=False)
                 )
         cluster.optimize()
+        for engine in (embedded, cluster):
+            engine.use_ranker(ReciprocalRankFusion(rrf_k=60.0))  # see test_congruence_seen.py
         # Removed documents count in BM25 until they are merged away; a retried batch leaves some.
         server, alias = cluster.stores.texts._server, cluster.stores.texts._alias
         server.call("POST", f"/{alias}/_forcemerge", params={"max_num_segments": "1"})
