@@ -41,7 +41,7 @@ Page = Annotated[Paging, Depends(paging)]
 @router.get(
     "/search",
     response_model=SearchAnswer,
-    responses=errors(400, 422, 503),
+    responses=errors(400, 404, 422, 503),
     openapi_extra={"parameters": FILTER_PARAMETERS},
     summary="Search by words in the query language",
 )
@@ -75,7 +75,7 @@ async def search_parts(request: Request, context: Shared) -> Response:
 @router.post(
     "/search/image",
     response_model=SearchAnswer,
-    responses=errors(400, 413, 415, 422, 503),
+    responses=errors(400, 404, 413, 415, 422, 503),
     openapi_extra=FORM_OR_URL | {"parameters": FILTER_PARAMETERS},
     summary="Search by an uploaded picture or a URL",
 )
