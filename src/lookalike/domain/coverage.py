@@ -35,8 +35,11 @@ def coverage(asked: frozenset[str], why: Iterable[str]) -> float:
 
     >>> coverage(frozenset({"dog", "beach"}), ("caption:dog", "title:dog", "caption:on"))
     0.5
+    >>> coverage(frozenset({"golden", "gate"}), ('caption:"golden gate"',))  # a phrase has words
+    1.0
     """
     if not asked:
         return 0.0
-    held = {reason.rpartition(":")[2] for reason in why} - _TELLING_NOTHING
+    terms = " ".join(reason.partition(":")[2] for reason in why)
+    held = frozenset(_WORD.findall(terms)) - _TELLING_NOTHING
     return min(1.0, len(held) / len(asked))

@@ -156,7 +156,7 @@ def _gamut() -> NDArray[np.int64]:
 
 
 def lab_of(rgb: _Floats) -> _Floats:
-    """Convert sRGB in 0 to 255, `(n, 3)`, to CIELAB (D65, 2°), `(n, 3)`.
+    """Convert sRGB in 0 to 255, `(..., 3)`, to CIELAB (D65, 2°), `(..., 3)`.
 
     IEC 61966-2-1 for the curve and the primaries, CIE 15:2004 for the rest.
     """
@@ -164,10 +164,10 @@ def lab_of(rgb: _Floats) -> _Floats:
     linear = np.where(coded <= 0.04045, coded / 12.92, ((coded + 0.055) / 1.055) ** 2.4)
     xyz = linear @ np.array(_TO_XYZ).T / np.array(_WHITE_D65)
     curve = np.where(xyz > 216 / 24389, np.cbrt(xyz), (24389 / 27 * xyz + 16) / 116)
-    light = 116 * curve[:, 1] - 16
-    a = 500 * (curve[:, 0] - curve[:, 1])
-    b = 200 * (curve[:, 1] - curve[:, 2])
-    return np.stack((light, a, b), axis=1)
+    light = 116 * curve[..., 1] - 16
+    a = 500 * (curve[..., 0] - curve[..., 1])
+    b = 200 * (curve[..., 1] - curve[..., 2])
+    return np.stack((light, a, b), axis=-1)
 
 
 def difference(left: _Floats, right: _Floats) -> _Floats:

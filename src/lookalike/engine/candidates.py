@@ -336,8 +336,7 @@ def _by_field(
     """Return the `(w, f)` scores of the rows that words matched for `(n,)` rows, 0 for others."""
     table = np.zeros((len(rows), len(fields)), dtype=np.float32)
     order = np.argsort(rows)
-    at = np.minimum(np.searchsorted(rows[order], word_rows), len(rows) - 1)
-    table[order[at]] = scores
+    table[order[np.searchsorted(rows[order], word_rows)]] = scores
     return {name: table[:, place] for place, name in enumerate(fields)}
 
 

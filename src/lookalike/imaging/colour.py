@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from lookalike.domain.arrays import Pixels
 from lookalike.domain.images import COLOR_NAMES, PaletteColour
+from lookalike.domain.shades import lab_of
 from lookalike.imaging.colour_terms import name_colours, typicality
 from lookalike.imaging.colour_weights import WEIGHTS
 
@@ -28,13 +29,6 @@ _MERGE_DISTANCE: Final = 8.0
 
 _MIN_WEIGHT: Final = 0.01
 _OPAQUE: Final = 128
-
-_TO_XYZ: Final = (
-    (0.4124564, 0.3575761, 0.1804375),
-    (0.2126729, 0.7151522, 0.0721750),
-    (0.0193339, 0.1191920, 0.9503041),
-)
-_WHITE_D65: Final = (0.95047, 1.0, 1.08883)
 
 _EDGE_WEIGHT: Final = 0.4
 _BLOCKS: Final = 12
@@ -58,19 +52,8 @@ class Colours:
 
 
 def srgb_to_lab(rgb: NDArray[np.generic]) -> FloatArray:
-    """Convert sRGB in 0 to 255, `(..., 3)`, to CIELAB (D65, 2°), `(..., 3)` float32.
-
-    IEC 61966-2-1 for the curve and the primaries, CIE 15:2004 for the rest.
-    """
-    coded = np.asarray(rgb, dtype=np.float64) / 255.0
-    linear = np.where(coded <= 0.04045, coded / 12.92, ((coded + 0.055) / 1.055) ** 2.4)
-    xyz = linear @ np.array(_TO_XYZ).T / np.array(_WHITE_D65)
-    curve = np.where(xyz > 216 / 24389, np.cbrt(xyz), (24389 / 27 * xyz + 16) / 116)
-    lab = np.empty_like(curve, dtype=np.float32)
-    lab[..., 0] = 116 * curve[..., 1] - 16
-    lab[..., 1] = 500 * (curve[..., 0] - curve[..., 1])
-    lab[..., 2] = 200 * (curve[..., 1] - curve[..., 2])
-    return lab
+    """Convert sRGB in 0 to 255, `(..., 3)`, to CIELAB (D65, 2°), `(..., 3)` float32."""
+    return lab_of(np.asarray(rgb, dtype=np.float64)).astype(np.float32)
 
 
 def read_colours(pixels: Pixels, alpha: NDArray[np.uint8] | None = None) -> Colours:

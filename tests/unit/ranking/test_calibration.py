@@ -76,3 +76,5 @@ def test_coverage_counts_words_once_and_none_that_say_nothing():
     assert words == {"dog", "beach", "golden", "gate"}
     assert coverage(words, ("title:dog", "caption:dog", "path:on", "caption:gate")) == 0.5
     assert coverage(frozenset(), ("title:dog",)) == 0.0
+    phrase = telling_words(TextMatch(phrases=("the golden gate",)))
+    assert coverage(phrase, ('caption:"the golden gate"',)) == 1.0
