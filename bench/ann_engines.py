@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
+import os
 import shutil
 import tempfile
 import time
@@ -17,9 +19,10 @@ from ann_data import KINDS, Data, K, Search, in_child, open_index
 
 from lookalike.adapters.vectors_cells import train_cells
 from lookalike.adapters.vectors_cells_checkpoint import Checkpoint
-from lookalike.adapters.vectors_codes_index import Probing
 from lookalike.adapters.vectors_exact import ExactScanner
+from lookalike.adapters.vectors_faiss import FaissVectorIndex
 from lookalike.adapters.vectors_native import load_faiss
+from lookalike.adapters.vectors_probing import Probing
 from lookalike.adapters.vectors_search import Snapshot, SnapshotSearch, VectorRequest
 from lookalike.adapters.vectors_segments import Manifest, SegmentFolder
 from lookalike.adapters.vectors_settings import VectorSettings
@@ -86,6 +89,33 @@ def ours(data: Data) -> Iterator[Engine]:
     ]
     own = code_bytes if stats.sealed_rows else 2.0 * data.dim
     yield Engine(name, own, facts["cpu_s"], tuple(points))
+
+
+def ours_graph(data: Data) -> Iterator[Engine]:
+    """Lookalike's other engine, a graph over the rows; the vectors stay in the matrix."""
+    folder = data.folder / "graph"
+    folder.mkdir(exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        os.link(data.folder / "matrix.f16", folder / "matrix.f16")
+    shutil.rmtree(folder / "segments", ignore_errors=True)
+    index = FaissVectorIndex.open(
+        folder, dim=data.dim, rows=data.rows, removed=np.zeros(0, np.int64), is_writer=True,
+        settings=dataclasses.replace(VectorSettings.of_engine("graph"), import_rows=0),
+    )  # fmt: skip
+    index.calibrate(data.tune)
+    began = time.process_time()
+    index.optimize()
+    built = time.process_time() - began
+    tunings = SegmentFolder(folder / "segments", data.dim).read().segments[0].tunings
+    points = [
+        Point(
+            f"{tunings[KINDS[kind]].probes} in view",
+            _our_search(index.search, KINDS[kind]),
+            kind,
+        )
+        for kind in data.queries
+    ]
+    yield Engine("lookalike graph", index.stats().bytes / data.rows, built, tuple(points))
 
 
 def scanned_share(data: Data, kind: str) -> float:
@@ -386,6 +416,7 @@ def scann(data: Data) -> Iterator[Engine]:
 ENGINES: dict[str, Callable[[Data], Iterator[Engine]]] = {
     "lookalike": ours,
     "swept": ours_swept,
+    "graph": ours_graph,
     "stock": stock,
     "stock-distance": stock_by_distance,
     "autofaiss": autofaiss,

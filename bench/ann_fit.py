@@ -26,8 +26,9 @@ from lookalike.adapters.vectors_codes_index import CodeIndex, Probing
 from lookalike.adapters.vectors_exact import ExactScanner
 from lookalike.adapters.vectors_matrix import MatrixWriter
 from lookalike.adapters.vectors_search import Snapshot, SnapshotSearch, VectorRequest
-from lookalike.adapters.vectors_segments import Manifest, Segment, SegmentFolder, Tuning
+from lookalike.adapters.vectors_segments import Manifest, Segment, SegmentFolder
 from lookalike.adapters.vectors_settings import VectorSettings
+from lookalike.adapters.vectors_tuning import Tuning
 from lookalike.evaluation.reports import Table
 
 QUERIES = 100

@@ -37,7 +37,9 @@ class BackEnd:
 
     @property
     def kind(self):
-        return "ivf" if self.is_sealed else "flat"
+        if not self.is_sealed:
+            return "flat"
+        return "hnsw" if self.settings.engine == "graph" else "ivf"
 
     def open(self, folder: Path, *, rows=0, removed=NONE, is_writer=True) -> Any:
         return FaissVectorIndex.open(
@@ -76,6 +78,11 @@ BACK_ENDS = {
     "faiss-flat": BackEnd(FLAT),
     "faiss-ivf": BackEnd(
         replace(IVF, image_recall=1.0, text_recall=1.0), is_sealed=True, is_exact=False
+    ),
+    "faiss-graph": BackEnd(
+        replace(IVF, engine="graph", image_recall=1.0, text_recall=1.0),
+        is_sealed=True,
+        is_exact=False,
     ),
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -15,7 +15,7 @@ from lookalike.adapters.vectors_codes_index import CodeIndex
 from lookalike.adapters.vectors_cost import NEIGHBOURS, Asked, Tuner, measure_costs
 from lookalike.adapters.vectors_drift import Drift, measure_drift, unevenness
 from lookalike.adapters.vectors_native import CellGraph
-from lookalike.adapters.vectors_segments import Tuning
+from lookalike.adapters.vectors_tuning import Tuning, no_fewer_cells
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from lookalike.adapters.vectors_cells import Cells
     from lookalike.adapters.vectors_matrix import SegmentRows
-    from lookalike.adapters.vectors_segments import Costs
     from lookalike.adapters.vectors_settings import VectorSettings
+    from lookalike.adapters.vectors_tuning import Costs
     from lookalike.domain.arrays import FloatMatrix, RowArray
 
 _BLOCK: Final = 16_384
@@ -115,19 +115,6 @@ def tune(
         rerank = max(2 * image.rerank, 400)
         text = Tuning(probes, rerank, None, spread=_UNMEASURED_SPREAD, effort=2 * probes)
     return {"image": no_fewer_cells(image, text), "text": text}, costs
-
-
-def no_fewer_cells(image: Tuning, text: Tuning) -> Tuning:
-    """Return the tuning for pictures with as many cells as texts need, or its own if more.
-
-    Where so much alike is stored that it fills many cells, a picture whose own cell counts as
-    empty still has its like next to it, and says nothing of pictures from elsewhere. These lie
-    nearer than any text.
-    """
-    if text.recall is None or image.probes >= text.probes:
-        return image
-    effort = max(text.probes, image.effort) if image.effort else 0
-    return replace(image, probes=text.probes, effort=effort)
 
 
 def _trained(

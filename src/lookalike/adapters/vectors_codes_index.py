@@ -21,6 +21,7 @@ from lookalike.adapters.vectors_native import CellGraph, ListLayout, ListScan
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from lookalike.adapters.vectors_probing import Probing, Sieve
     from lookalike.domain.arrays import BoolMask, FloatMatrix, RowArray
 
 _FLOOR: Final = np.float32(-4.0)
@@ -28,34 +29,6 @@ _FLOOR: Final = np.float32(-4.0)
 _WIDER: Final = 4
 """So many times as many cells are ranked when too few rows were let through in them."""
 _PART_BLOCKS: Final = 1 << 15
-
-
-@dataclass(frozen=True, slots=True)
-class Probing:
-    """Which cells a search looks into.
-
-    `spread` says how much a cell's spread speaks for it, beside its centroid's closeness: 0.5
-    ranks cells by distance, less of it more by inner product; queries that lie among the
-    stored vectors want much of it, texts, far from all of them, little. `effort` is how many
-    cells a graph keeps in view, 0 for all.
-    """
-
-    probes: int
-    spread: float
-    effort: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Sieve:
-    """Which rows may come back: those in `bits`, a bitmap of `(rows / 8,)` bytes.
-
-    Under a filter, cells are scanned until `wanted` codes let through stand in them, however
-    many that takes; `in_cells` says how many stand in each of `(n,)` cells.
-    """
-
-    bits: NDArray[np.uint8]
-    in_cells: Callable[[RowArray], RowArray] | None = None
-    wanted: int = 0
 
 
 class CodeIndex:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 
-from lookalike.adapters.vectors_codes_index import Probing
 from lookalike.adapters.vectors_exact import ExactScanner, empty_hits, merge_hits
 from lookalike.adapters.vectors_native import GRAPH_CELLS, best_products
-from lookalike.adapters.vectors_segments import Costs, Tuning
+from lookalike.adapters.vectors_probing import Probing
+from lookalike.adapters.vectors_tuning import Costs, Tuning
 from lookalike.domain.hits import NO_ROW, RowHits
 
 if TYPE_CHECKING:
     from lookalike.adapters.vectors_codes_index import CodeIndex
     from lookalike.adapters.vectors_matrix import SegmentRows
-    from lookalike.domain.arrays import FloatMatrix, RowArray
+    from lookalike.domain.arrays import BoolMask, FloatMatrix, RowArray
 
 NEIGHBOURS: Final = 10
 """Tuning counts how many of so many true neighbours are found."""
@@ -43,6 +43,14 @@ _COST_REPEATS: Final = 3
 _SCANNED_ROWS: Final = 4_000
 _SCANS: Final = 8
 _MEASURED_ROWS: Final = 200
+
+
+class Searchable(Protocol):
+    """What can be asked for candidates."""
+
+    def search(self, queries: FloatMatrix, probing: Probing, *, count: int) -> RowArray:
+        """Return `(n, count)` candidate rows of `(n, dim)` queries, padded with -1."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +103,7 @@ class Tuner:
                 recalls = np.mean(ranks < rerank, axis=1)
                 tuning = _tuning(probing, rerank, float(np.mean(recalls)))
                 cost = slope * (probes - steps[0]) + rerank * self.costs.rerank_us
-                if _surely(recalls) >= target and (best is None or cost < best[0]):
+                if surely(recalls) >= target and (best is None or cost < best[0]):
                     best = (cost, tuning)
                 if (tuning.recall or 0.0) > (fallback.recall or 0.0):
                     fallback = tuning
@@ -166,16 +174,8 @@ class Tuner:
         homely = self.codes.rows_in(np.unique(asked.homes[asked.homes != _NO_CELL]))
         live = self.part.live.copy()
         live[homely - self.part.begin] = False
-        rows = np.flatnonzero(live)
         k = min(NEIGHBOURS, int(np.count_nonzero(self.part.live)))
-        best = empty_hits(len(asked.queries), k)
-        for begin in range(0, len(rows), _BLOCK):
-            some = rows[begin : begin + _BLOCK]
-            scores, places = best_products(
-                asked.queries, self.part.wide(some), min(k, len(some)), threads=self.threads
-            )
-            found = RowHits(rows=some[places] + self.part.begin, scores=scores)
-            best = merge_hits([best, found], k, queries=len(asked.queries))
+        best = nearest_rows(self.part, live, asked.queries, k, threads=self.threads)
         if len(homely):
             scores = asked.queries @ self.part.wide(homely - self.part.begin).T
             owners = self.codes.owners(homely)
@@ -216,6 +216,20 @@ class Tuner:
         return ranks
 
 
+def nearest_rows(
+    part: SegmentRows, live: BoolMask, queries: FloatMatrix, k: int, *, threads: int
+) -> RowHits:
+    """Return the best k for each of `(n, dim)` queries of those rows that are `(rows,)` live."""
+    rows, best = np.flatnonzero(live), empty_hits(len(queries), k)
+    for begin in range(0, len(rows), _BLOCK):
+        some = rows[begin : begin + _BLOCK]
+        width = min(k, len(some))
+        scores, places = best_products(queries, part.wide(some), width, threads=threads)
+        found = RowHits(rows=some[places] + part.begin, scores=scores)
+        best = merge_hits([best, found], k, queries=len(queries))
+    return best
+
+
 def measure_costs(codes: CodeIndex, part: SegmentRows, queries: FloatMatrix) -> Costs:
     """Return what a probed cell, found and scanned, and a row take here, of one thread's time.
 
@@ -228,6 +242,16 @@ def measure_costs(codes: CodeIndex, part: SegmentRows, queries: FloatMatrix) -> 
         search_us(codes, some, Probing(probes, _EVERY_CELL_SPREAD, probes))
         for probes in (few, max(many, few + 1))
     )
+    rerank, row = measure_row_costs(part, some)
+    return Costs(max(round((wide - narrow) / max(many - few, 1), 3), 0.01), rerank, row)
+
+
+def measure_row_costs(part: SegmentRows, queries: FloatMatrix) -> tuple[float, float]:
+    """Return the microseconds that a row re-ranked takes, and one let through and scanned.
+
+    Each of the `(n, dim)` queries is asked once.
+    """
+    some = queries
     scanner, generator = ExactScanner(numpy_rows=0), np.random.default_rng(0)
     count = min(_MEASURED_ROWS, len(part.halves))
     chosen = [generator.choice(len(part.halves), count, replace=False) for _ in some]
@@ -244,22 +268,20 @@ def measure_costs(codes: CodeIndex, part: SegmentRows, queries: FloatMatrix) -> 
     for query in some[:_SCANS]:
         scanner.best(part.halves, query[None], k=NEIGHBOURS, mask=mask)
     row = 1e6 * (time.thread_time() - begin) / len(some[:_SCANS]) / np.count_nonzero(mask)
-    return Costs(
-        max(round((wide - narrow) / max(many - few, 1), 3), 0.01),
-        max(round(rerank, 3), 0.001),
-        max(round(float(row), 3), 0.001),
-    )
+    return max(round(rerank, 3), 0.001), max(round(float(row), 3), 0.001)
 
 
-def search_us(codes: CodeIndex, queries: FloatMatrix, probing: Probing) -> float:
+def search_us(
+    codes: Searchable, queries: FloatMatrix, probing: Probing, *, count: int = _MEASURED_ROWS
+) -> float:
     """Return the microseconds of one thread that probing takes for one of `(n, dim)` queries."""
     begin = time.thread_time()
     for query in queries:
-        codes.search(query[None], probing, count=_MEASURED_ROWS)
+        codes.search(query[None], probing, count=count)
     return 1e6 * (time.thread_time() - begin) / len(queries)
 
 
-def _surely(recalls: FloatMatrix) -> float:
+def surely(recalls: FloatMatrix) -> float:
     """Return the mean of `(n,)` recalls less its standard error: other queries are asked later."""
     return float(np.mean(recalls) - np.std(recalls) / np.sqrt(len(recalls)))
 

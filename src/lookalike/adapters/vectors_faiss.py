@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Final, Literal, Self
 import numpy as np
 
 from lookalike.adapters.vectors_allowed import AllowedCache
-from lookalike.adapters.vectors_build import build_codes, tune
+from lookalike.adapters.vectors_engines import build_segment, tune_segment
 from lookalike.adapters.vectors_exact import ExactScanner, empty_hits
 from lookalike.adapters.vectors_input import checked_queries, checked_vectors
-from lookalike.adapters.vectors_matrix import MatrixWriter, map_matrix, zero_rows
+from lookalike.adapters.vectors_matrix import MATRIX_FILE, MatrixWriter, map_matrix, zero_rows
 from lookalike.adapters.vectors_search import (
     Snapshot,
     SnapshotSearch,
@@ -37,11 +37,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from lookalike.adapters.vectors_codes_index import CodeIndex
+    from lookalike.adapters.vectors_segments import SegmentIndex
     from lookalike.domain.arrays import BoolMask, FloatMatrix, RowArray
     from lookalike.domain.filter_terms import FilterTerms
 
-_MATRIX: Final = "matrix.f16"
 _SEGMENTS: Final = "segments"
 _FARTHEST: Final = 1 << 24
 """A reader remembers removals this far beyond what it shows, for the next refresh."""
@@ -54,7 +53,7 @@ class FaissVectorIndex:
         self, folder: Path, *, dim: int, writer: MatrixWriter | None, settings: VectorSettings
     ) -> None:
         """Use `open`, which also shows the committed rows."""
-        self._path = folder / _MATRIX
+        self._path = folder / MATRIX_FILE
         self._dim = dim
         self._writer = writer
         self._settings = settings
@@ -86,7 +85,7 @@ class FaissVectorIndex:
         A writer cuts a longer matrix back to `rows` and deletes leftover files; a reader
         writes nothing. Raises `IndexCorruptError` when the matrix is shorter than `rows`.
         """
-        writer = MatrixWriter(folder / _MATRIX, dim=dim, rows=rows) if is_writer else None
+        writer = MatrixWriter(folder / MATRIX_FILE, dim=dim, rows=rows) if is_writer else None
         index = cls(folder, dim=dim, writer=writer, settings=settings)
         try:
             index.refresh(rows)
@@ -205,7 +204,7 @@ class FaissVectorIndex:
             hits = self._searcher(self._with_holes(), codes).search(request)
         return hits
 
-    def _searcher(self, view: Snapshot, codes: dict[str, CodeIndex]) -> SnapshotSearch:
+    def _searcher(self, view: Snapshot, codes: dict[str, SegmentIndex]) -> SnapshotSearch:
         return SnapshotSearch(view, codes, self._scanner, self._settings, self._allowed)
 
     def fetch(self, rows: RowArray) -> FloatMatrix:
@@ -223,7 +222,7 @@ class FaissVectorIndex:
         segments = view.manifest.segments
         hidden = view.hidden
         return VectorStats(
-            kind="ivf" if segments else "flat",
+            kind=view.manifest.kind,
             dim=self._dim,
             rows=view.rows,
             removed=0 if hidden is None else int(np.count_nonzero(hidden)),
@@ -233,10 +232,15 @@ class FaissVectorIndex:
         )
 
     def optimize(self) -> None:
-        """Seal every row into one segment, when there are enough of them, and tune it."""
+        """Seal every row into one segment, when there are enough of them, and tune it.
+
+        With the engine that the settings name now: segments of another are replaced.
+        """
         with self._sealing:
             view = self._with_holes()
-            if view.rows > self._settings.exact_rows:
+            if self._settings.engine == "exact":
+                self._switch(view.manifest, view.manifest.without(0, view.rows))
+            elif view.rows > self._settings.exact_rows:
                 self._seal(view, 0, view.rows)
 
     def maybe_seal(self) -> bool:
@@ -263,7 +267,8 @@ class FaissVectorIndex:
             tuned: list[Segment] = []
             for segment in view.manifest.segments:
                 part = view.part(segment.begin, segment.end)
-                tunings, costs = tune(codes[segment.file], part, queries, self._settings)
+                found = codes[segment.file]
+                tunings, costs = tune_segment(found, part, queries, self._settings)
                 tuned.append(dataclasses.replace(segment, tunings=tunings, costs=costs))
             self._switch(view.manifest, Manifest(view.manifest.generation + 1, tuple(tuned)))
 
@@ -298,7 +303,7 @@ class FaissVectorIndex:
             hidden[:length] |= rows[:length]
         return dataclasses.replace(view, hidden=hidden if hidden.any() else None)
 
-    def _ready(self) -> tuple[Snapshot, dict[str, CodeIndex]]:
+    def _ready(self) -> tuple[Snapshot, dict[str, SegmentIndex]]:
         """Return the snapshot and its codes; a segment that cannot be opened is left out."""
         view = self._view
         opened = {s.file: self._segments.codes(s) for s in view.manifest.segments}
@@ -356,10 +361,11 @@ class FaissVectorIndex:
         path = self._segments.path(f"{view.manifest.generation + 1:08d}-{begin}-{end}")
         replaced = [s for s in view.manifest.segments if s.begin < end and s.end > begin]
         parents = [codes for s in replaced if (codes := self._segments.codes(s)) is not None]
-        codes = build_codes(part, self._settings, path, parents)
-        tunings, costs = tune(codes, part, self._segments.text_queries(), self._settings)
+        codes = build_segment(part, self._settings, path, parents)
+        tunings, costs = tune_segment(codes, part, self._segments.text_queries(), self._settings)
         hidden, size = int(np.count_nonzero(~part.live)), path.stat().st_size
-        segment = Segment(path.name, begin, end, codes.cells, hidden, size, tunings, costs)
+        engine = self._settings.engine
+        segment = Segment(path.name, begin, end, codes.cells, hidden, size, tunings, costs, engine)
         with self._lock:
             if rewrites != self._rewrites:
                 self._segments.sweep(self._view.manifest)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 HalfMatrix: TypeAlias = NDArray[np.float16]
 """`(rows, dim)` float16, usually a read-only memory map."""
 
+MATRIX_FILE: Final = "matrix.f16"
 HEADER_BYTES: Final = 64
 _HEADER: Final = struct.Struct("<8sII")
 _MAGIC: Final = b"LKALVEC\0"

@@ -52,6 +52,18 @@ def scan_halves(
     """
     faiss = load_faiss()
     faiss.omp_set_num_threads(threads)
+    index = halves_index(halves)
+    bits = None if mask is None else np.packbits(mask, bitorder="little")
+    params = None if bits is None else faiss.SearchParameters(sel=faiss.IDSelectorBitmap(bits))
+    return cast("tuple[FloatMatrix, RowArray]", index.search(queries, k, params=params))
+
+
+def halves_index(halves: HalfMatrix) -> Any:
+    """Return a Faiss index by inner product that looks into a `(rows, dim)` matrix.
+
+    The matrix must be C-contiguous, and outlive the index.
+    """
+    faiss = load_faiss()
     rows, dim = halves.shape
     index = faiss.IndexScalarQuantizer(
         dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
@@ -62,9 +74,7 @@ def scan_halves(
     )
     index.ntotal = rows
     index.is_trained = True
-    bits = None if mask is None else np.packbits(mask, bitorder="little")
-    params = None if bits is None else faiss.SearchParameters(sel=faiss.IDSelectorBitmap(bits))
-    return cast("tuple[FloatMatrix, RowArray]", index.search(queries, k, params=params))
+    return index
 
 
 def kmeans(sample: FloatMatrix, cells: int, *, seed: int, threads: int) -> FloatMatrix:

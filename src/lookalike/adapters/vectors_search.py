@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from lookalike.adapters.vectors_allowed import AllowedCache
-from lookalike.adapters.vectors_codes_index import Probing, Sieve
+from lookalike.adapters.vectors_codes_index import CodeIndex
 from lookalike.adapters.vectors_exact import empty_hits, merge_hits
 from lookalike.adapters.vectors_matrix import SegmentRows
+from lookalike.adapters.vectors_probing import Probing, Sieve
 from lookalike.domain.errors import StoreError
 from lookalike.domain.hits import NO_ROW, RowHits
 
 if TYPE_CHECKING:
     from lookalike.adapters.vectors_allowed import AllowedRows
-    from lookalike.adapters.vectors_codes_index import CodeIndex
     from lookalike.adapters.vectors_exact import ExactScanner
     from lookalike.adapters.vectors_matrix import HalfMatrix
-    from lookalike.adapters.vectors_segments import Manifest, Segment
+    from lookalike.adapters.vectors_segments import Manifest, Segment, SegmentIndex
     from lookalike.adapters.vectors_settings import QueryKind, VectorSettings
     from lookalike.domain.arrays import BoolMask, FloatMatrix, RowArray
     from lookalike.domain.hits import Selection
@@ -107,7 +107,7 @@ class SnapshotSearch:
     """Searches a snapshot whose segments' codes are open."""
 
     snapshot: Snapshot
-    codes: dict[str, CodeIndex]
+    codes: dict[str, SegmentIndex]
     scanner: ExactScanner
     settings: VectorSettings
     cache: AllowedCache = field(default_factory=AllowedCache)
@@ -136,7 +136,8 @@ class SnapshotSearch:
         It finds everything, which codes under a filter may not.
         """
         segments = self.snapshot.manifest.segments
-        if not segments or min(request.k, count) * _MOST_OF > count:
+        is_wanted = self.settings.engine == "exact"
+        if is_wanted or not segments or min(request.k, count) * _MOST_OF > count:
             return True
         if request.mask is None or count <= _FEW:
             return count <= self.settings.exact_rows
@@ -183,7 +184,8 @@ class SnapshotSearch:
         if plan is None:
             return np.zeros((len(request.queries), 0), np.int64)
         codes, sieve = self.codes[segment.file], plan.sieve
-        if allowed is not None and sieve is not None and sieve.wanted:
+        is_counted = isinstance(codes, CodeIndex)  # a graph counts as it goes
+        if is_counted and allowed is not None and sieve is not None and sieve.wanted:
             sieve = replace(sieve, in_cells=partial(allowed.in_cells, codes))
         return codes.search(
             request.queries,
@@ -210,7 +212,8 @@ class SnapshotSearch:
         sieve = None if allowed is None else Sieve(allowed.bits)
         cells, effort = probes, tuning.effort * probes / tuning.probes
         if allowed is not None and share < _BROAD_SHARE:
-            rerank = max(2 * rerank, _FILTERED_RERANK)
+            if segment.engine == "cells":
+                rerank = max(2 * rerank, _FILTERED_RERANK)
             sieve = Sieve(allowed.bits, wanted=round(probes * segment.rows / segment.cells))
             cells = min(probes / share, segment.cells)
             probes = _RANKED * cells

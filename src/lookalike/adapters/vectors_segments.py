@@ -12,17 +12,26 @@ import json
 import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 import numpy as np
 
 from lookalike.adapters.vectors_codes_index import CodeIndex
-from lookalike.adapters.vectors_matrix import store_error, write_atomically
+from lookalike.adapters.vectors_graph import GraphIndex
+from lookalike.adapters.vectors_matrix import (
+    MATRIX_FILE,
+    map_matrix,
+    store_error,
+    write_atomically,
+)
+from lookalike.adapters.vectors_tuning import Costs, Tuning
+from lookalike.domain.errors import StoreError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lookalike.adapters.vectors_settings import QueryKind, VectorSettings
+    from lookalike.adapters.vectors_matrix import HalfMatrix
+    from lookalike.adapters.vectors_settings import Engine, QueryKind, VectorSettings
     from lookalike.domain.arrays import FloatMatrix
 
 _FORMAT: Final = 2
@@ -30,38 +39,17 @@ _MANIFEST: Final = "manifest.json"
 _QUERIES: Final = "text_queries.f16"
 _SUFFIX: Final = ".faiss"
 
+SegmentIndex: TypeAlias = CodeIndex | GraphIndex
 
-@dataclass(frozen=True, slots=True)
-class Tuning:
-    """How a segment is searched for one kind of query, and the `ann_recall@10` measured so.
-
-    `recall` is None where there was nothing to measure with. For `spread` and `effort` see
-    `Probing`.
-    """
-
-    probes: int
-    rerank: int
-    recall: float | None = None
-    spread: float = 0.5
-    effort: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Costs:
-    """Microseconds of one thread, measured when the segment was tuned.
-
-    They are those of a probed cell, of a row re-ranked, and of a row let through by a filter
-    in an exact scan.
-    """
-
-    probe_us: float
-    rerank_us: float
-    row_us: float
+_USUAL_COSTS: Final = Costs(probe_us=1.0, rerank_us=0.3, row_us=0.25)
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A sealed file of codes over the rows `[begin, end)`; `hidden` of them are not coded."""
+    """A sealed file over the rows `[begin, end)`, `hidden` of which could not be found then.
+
+    Cells have no codes of these; a graph leads over them. In a graph every row counts as a cell.
+    """
 
     file: str
     begin: int
@@ -70,7 +58,8 @@ class Segment:
     hidden: int
     bytes: int
     tunings: Mapping[str, Tuning]
-    costs: Costs = Costs(1.0, 0.3, 0.25)
+    costs: Costs = _USUAL_COSTS
+    engine: Engine = "cells"
 
     @property
     def rows(self) -> int:
@@ -88,6 +77,14 @@ class Manifest:
 
     generation: int = 0
     segments: tuple[Segment, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """How most is searched: `flat`, `ivf` or `hnsw`."""
+        largest = max(self.segments, key=lambda segment: segment.rows, default=None)
+        if largest is None:
+            return "flat"
+        return "hnsw" if largest.engine == "graph" else "ivf"
 
     def gaps(self, rows: int) -> list[tuple[int, int]]:
         """Return the `[begin, end)` ranges below `rows` that no segment covers."""
@@ -138,7 +135,7 @@ def plan_seal(manifest: Manifest, rows: int, settings: VectorSettings) -> tuple[
     double from one to the next and there are few of them.
     """
     gaps = manifest.gaps(rows)
-    if rows <= settings.exact_rows or not gaps:
+    if settings.engine == "exact" or rows <= settings.exact_rows or not gaps:
         return None
     begin = gaps[0][0]
     if rows - begin <= settings.seal_rows:
@@ -157,7 +154,9 @@ class SegmentFolder:
 
     folder: Path
     dim: int
-    _opened: dict[str, CodeIndex | None] = field(default_factory=dict[str, CodeIndex | None])
+    _opened: dict[str, SegmentIndex | None] = field(
+        default_factory=dict[str, "SegmentIndex | None"]
+    )
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def signature(self) -> tuple[int, int]:
@@ -211,7 +210,7 @@ class SegmentFolder:
         with self._lock:
             self._opened = {name: codes for name, codes in self._opened.items() if name in named}
 
-    def codes(self, segment: Segment) -> CodeIndex | None:
+    def codes(self, segment: Segment) -> SegmentIndex | None:
         """Open a segment's codes once; None when the file cannot be used."""
         with self._lock:
             if segment.file not in self._opened:
@@ -245,13 +244,21 @@ class SegmentFolder:
         except OSError:
             return False
 
-    def _open(self, segment: Segment) -> CodeIndex | None:
+    def _open(self, segment: Segment) -> SegmentIndex | None:
+        path = str(self.folder / segment.file)
         try:
-            codes = CodeIndex.open(str(self.folder / segment.file))
-        except (OSError, RuntimeError, ValueError, KeyError, TypeError, MemoryError):
+            if segment.engine == "graph":
+                return GraphIndex.open(path, self._vectors(segment), segment.begin)
+            codes = CodeIndex.open(path)
+        except (OSError, RuntimeError, ValueError, KeyError, TypeError, MemoryError, StoreError):
             return None
         is_ours = codes.dim == self.dim and len(codes) == segment.rows - segment.hidden
         return codes if is_ours else None
+
+    def _vectors(self, segment: Segment) -> HalfMatrix:
+        path = self.folder.parent / MATRIX_FILE
+        mapped = map_matrix(path, dim=self.dim, rows=segment.end, is_scattered=True)
+        return mapped[segment.begin :]
 
 
 def _parse(data: bytes, dim: int) -> Manifest:
@@ -284,6 +291,7 @@ def _parse_segment(entry: Mapping[str, object]) -> Segment:
         costs=Costs(
             _figure(costs, "probe_us"), _figure(costs, "rerank_us"), _figure(costs, "row_us")
         ),
+        engine="graph" if entry.get("engine") == "graph" else "cells",
     )
 
 

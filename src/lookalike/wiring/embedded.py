@@ -25,7 +25,6 @@ from lookalike.adapters.text_schema import TextIndexSettings
 from lookalike.adapters.text_tantivy import TantivyTextIndex
 from lookalike.adapters.vectors_faiss import FaissVectorIndex
 from lookalike.adapters.vectors_matrix import HEADER_BYTES
-from lookalike.adapters.vectors_settings import VectorSettings
 from lookalike.domain.errors import (
     EncoderMismatchError,
     IndexCorruptError,
@@ -294,6 +293,7 @@ class _Opener:
             catalog = SqliteCatalog.open(root / CATALOG, is_writer=is_writer, clock=time.time)
             opened.callback(catalog.close)
             rows = catalog.state().rows
+            vectors_settings = replace(self._manifest.vectors, threads=self._settings.threads)
             filters = ColumnsFilterIndex.open(root / "columns", rows=rows, is_writer=is_writer)
             opened.callback(filters.close)
             vectors = FaissVectorIndex.open(
@@ -302,7 +302,7 @@ class _Opener:
                 rows=rows,
                 removed=np.asarray(catalog.removed_rows(), dtype=np.int64),
                 is_writer=is_writer,
-                settings=VectorSettings(threads=self._settings.threads),
+                settings=vectors_settings,
             )
             opened.callback(vectors.close)
             regions = FaissRegionIndex.open(
@@ -311,7 +311,7 @@ class _Opener:
                 length=catalog.state().regions,
                 removed=np.asarray(catalog.removed_rows(), dtype=np.int64),
                 is_writer=is_writer,
-                settings=VectorSettings(threads=self._settings.threads),
+                settings=vectors_settings,
             )
             opened.callback(regions.close)
             texts = self._texts(is_writer=is_writer)

@@ -9,11 +9,13 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from lookalike.adapters.vectors_settings import VectorSettings
 from lookalike.domain.errors import IndexCorruptError, IndexFormatError, IndexMissingError
 from lookalike.domain.queries import Answering
 from lookalike.settings.answering import read_answering, render_answering
 from lookalike.settings.clicks import ClickSettings, read_clicks, render_clicks
 from lookalike.settings.features import Features, read_features, render_features
+from lookalike.settings.vectors import read_vectors, render_vectors
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,6 +42,7 @@ class Manifest:
     features: Features = field(default_factory=Features)
     clicks: ClickSettings = field(default_factory=ClickSettings)
     answering: Answering = field(default_factory=Answering)
+    vectors: VectorSettings = field(default_factory=VectorSettings)
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     format: int = FORMAT
 
@@ -92,7 +95,8 @@ def _manifest(values: dict[str, object], path: str) -> Manifest:
     features = read_features(values.get("features", {}), path)
     clicks = read_clicks(values.get("clicks", {}), path)
     answering = read_answering(values.get("search", {}), path)
-    return Manifest(entry, features, clicks, answering, str(values.get("id", "")), version)
+    vectors = read_vectors(values.get("vectors", {}), path)
+    return Manifest(entry, features, clicks, answering, vectors, str(values.get("id", "")), version)
 
 
 def is_left_over(path: Path) -> bool:
@@ -128,5 +132,7 @@ def render_manifest(manifest: Manifest) -> str:
         "# What is kept of answers and clicks: nothing, unless is_logged (docs/fusion.md).\n"
         f"{render_clicks(manifest.clicks)}\n"
         "# How searches are answered where they do not say (docs/relevance.md).\n"
-        f"{render_answering(manifest.answering)}"
+        f"{render_answering(manifest.answering)}\n"
+        "# How vectors are searched (docs/vectors.md); after a change: lookalike optimize.\n"
+        f"{render_vectors(manifest.vectors)}"
     )

@@ -7,8 +7,8 @@ import pytest
 
 from lookalike.adapters.vectors_allowed import AllowedCache, AllowedRows
 from lookalike.adapters.vectors_build import build_codes
-from lookalike.adapters.vectors_codes_index import Probing, Sieve
 from lookalike.adapters.vectors_matrix import SegmentRows
+from lookalike.adapters.vectors_probing import Probing, Sieve
 from lookalike.adapters.vectors_settings import VectorSettings
 
 

@@ -10,9 +10,9 @@ from lookalike.adapters.vectors_allowed import AllowedRows
 from lookalike.adapters.vectors_build import build_codes
 from lookalike.adapters.vectors_codes import pack_blocks, unpack_blocks
 from lookalike.adapters.vectors_codes_file import read_codes_file
-from lookalike.adapters.vectors_codes_index import Probing, Sieve
 from lookalike.adapters.vectors_matrix import SegmentRows
 from lookalike.adapters.vectors_native import load_faiss
+from lookalike.adapters.vectors_probing import Probing, Sieve
 from lookalike.adapters.vectors_settings import VectorSettings
 
 SETTINGS = VectorSettings(rows_per_cell=8)

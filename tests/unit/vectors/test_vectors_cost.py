@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from lookalike.adapters.vectors_build import build_codes
-from lookalike.adapters.vectors_codes_index import Probing
 from lookalike.adapters.vectors_cost import Asked, Tuner
 from lookalike.adapters.vectors_matrix import SegmentRows
-from lookalike.adapters.vectors_segments import Costs
+from lookalike.adapters.vectors_probing import Probing
 from lookalike.adapters.vectors_settings import VectorSettings
+from lookalike.adapters.vectors_tuning import Costs
 
 ROWS, BEGIN = 1200, 30
 

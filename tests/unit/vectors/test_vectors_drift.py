@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from lookalike.adapters.vectors_build import build_codes
-from lookalike.adapters.vectors_codes_index import Probing
 from lookalike.adapters.vectors_drift import measure_drift, unevenness
 from lookalike.adapters.vectors_matrix import SegmentRows
+from lookalike.adapters.vectors_probing import Probing
 from lookalike.adapters.vectors_settings import VectorSettings
 
 SETTINGS = VectorSettings(rows_per_cell=16)

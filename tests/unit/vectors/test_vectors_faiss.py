@@ -17,8 +17,9 @@ from lookalike.adapters.vectors_exact import ExactScanner
 from lookalike.adapters.vectors_faiss import FaissVectorIndex
 from lookalike.adapters.vectors_matrix import HEADER_BYTES
 from lookalike.adapters.vectors_native import load_faiss, scan_halves
-from lookalike.adapters.vectors_segments import Manifest, Segment, Tuning, plan_seal
+from lookalike.adapters.vectors_segments import Manifest, Segment, plan_seal
 from lookalike.adapters.vectors_settings import VectorSettings
+from lookalike.adapters.vectors_tuning import Tuning
 from lookalike.domain.errors import (
     DiskFullError,
     IndexCorruptError,
