@@ -22,9 +22,10 @@ from ann_engines import build_ours
 
 from lookalike.adapters.vectors_cells import train_cells
 from lookalike.adapters.vectors_cells_checkpoint import Checkpoint
-from lookalike.adapters.vectors_codes_index import CodeIndex, Probing
+from lookalike.adapters.vectors_codes_index import CodeIndex
 from lookalike.adapters.vectors_exact import ExactScanner
 from lookalike.adapters.vectors_matrix import MatrixWriter
+from lookalike.adapters.vectors_probing import Probing
 from lookalike.adapters.vectors_search import Snapshot, SnapshotSearch, VectorRequest
 from lookalike.adapters.vectors_segments import Manifest, Segment, SegmentFolder
 from lookalike.adapters.vectors_settings import VectorSettings
