@@ -29,6 +29,7 @@ import ann_engines  # noqa: E402
 import ann_fit  # noqa: E402
 import ann_life  # noqa: E402
 import ann_plots  # noqa: E402
+import ann_threads  # noqa: E402
 import material  # noqa: E402
 import numpy as np  # noqa: E402
 from ann_data import Data, Timed, open_index, timed  # noqa: E402
@@ -290,8 +291,9 @@ PARTS = {
     "built": ann_life.built,
     "ingest": ann_life.ingest,
     "drift": ann_drift.drift,
+    "threads": ann_threads.threads,
 }
-USUAL_PARTS = ["defaults", "search", "filters", "ingest", "drift"]
+USUAL_PARTS = ["defaults", "search", "filters", "ingest", "drift", "threads"]
 
 
 def main() -> None:

@@ -33,7 +33,8 @@ from lookalike.adapters.vectors_tuning import Tuning
 from lookalike.evaluation.reports import Table
 
 QUERIES = 100
-REPEATS = 7
+ROUNDS = 9
+WARM = 5
 PROBES = (8, 16, 32, 64, 128, 256)
 EFFORTS = (1, 2, 4)
 COUNTS = (50, 200, 800)
@@ -44,6 +45,14 @@ TRAININGS = ((20_000, 500), (40_000, 1_000), (40_000, 2_000), (80_000, 4_000))
 SPREAD = 0.3
 
 Terms = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something to time: `run` does it for a query's number, `terms` say what it takes."""
+
+    terms: Mapping[str, float]
+    run: Callable[[int], object]
 
 
 @dataclass(frozen=True)
@@ -74,17 +83,22 @@ def predict(costs: Mapping[str, float], terms: Mapping[str, float]) -> float:
     return sum(costs.get(name, 0.0) * times for name, times in terms.items())
 
 
-def time_us(run: Callable[[int], object], count: int) -> float:
-    """Return microseconds of this thread's CPU a call, the least of repeats: others only add."""
-    for number in range(min(count, 10)):
-        run(number)
-    means = []
-    for _ in range(REPEATS):
-        began = time.thread_time()
-        for number in range(count):
-            run(number)
-        means.append(1e6 * (time.thread_time() - began) / count)
-    return min(means)
+def timed(steps: Sequence[Step]) -> list[Seen]:
+    """Return each step's microseconds of this thread's CPU, the least of rounds over all of them.
+
+    What else the machine does, and how fast it runs then, changes within minutes: in rounds each
+    step meets its quiet moments.
+    """
+    least = np.full(len(steps), np.inf)
+    for _ in range(ROUNDS):
+        for place, step in enumerate(steps):
+            for number in range(WARM):
+                step.run(number)
+            began = time.thread_time()
+            for number in range(QUERIES):
+                step.run(number)
+            least[place] = min(least[place], 1e6 * (time.thread_time() - began) / QUERIES)
+    return [Seen(step.terms, float(us)) for step, us in zip(steps, least, strict=True)]
 
 
 def rank_terms(codes: CodeIndex, probing: Probing) -> Terms:
@@ -102,32 +116,38 @@ def scan_terms(probes: int, codes: float, count: int) -> Terms:
     return {"scan.call": 1, "scan.cell": probes, "scan.code": codes, "scan.candidate": count}
 
 
-def observe(data: Data, codes: CodeIndex) -> list[Seen]:
-    """Measure the steps at one size."""
+def single_steps(data: Data, codes: CodeIndex) -> list[Step]:
+    """Return ranking, scanning and re-ranking at one size, each by itself."""
     queries = data.queries["image"][:QUERIES]
-    sizes, seen = codes.sizes, []
+    sizes, steps = codes.sizes, []
     for probes in (p for p in PROBES if p <= codes.cells // 2):
         for times in EFFORTS:
             probing = Probing(probes, SPREAD, times * probes)
-            us = time_us(lambda i, p=probing: codes.rank(queries[i : i + 1], p), len(queries))
-            seen.append(Seen(rank_terms(codes, probing), us))
+            steps.append(
+                Step(
+                    rank_terms(codes, probing),
+                    lambda i, p=probing: codes.rank(queries[i : i + 1], p),
+                )
+            )
         ranked = [codes.rank(q[None], Probing(probes, SPREAD)) for q in queries]
         scanned = float(np.mean([sizes[cells].sum() for cells, _ in ranked]))
-        for count in COUNTS:
-            us = time_us(
+        steps += [
+            Step(
+                scan_terms(probes, scanned, count),
                 lambda i, c=count, r=ranked: codes.scan(queries[i : i + 1], *r[i], count=c),
-                len(queries),
             )
-            seen.append(Seen(scan_terms(probes, scanned, count), us))
+            for count in COUNTS
+        ]
     scanner, generator = ExactScanner(0), np.random.default_rng(2)
     for count in (*COUNTS, 1_600):
         rows = [generator.choice(data.rows, count, replace=False) for _ in queries]
-        us = time_us(
-            lambda i, r=rows: scanner.rescore(data.vectors, queries[i : i + 1], r[i], k=K),
-            len(queries),
+        steps.append(
+            Step(
+                {"rerank.call": 1, "rerank.row": count},
+                lambda i, r=rows: scanner.rescore(data.vectors, queries[i : i + 1], r[i], k=K),
+            )
         )
-        seen.append(Seen({"rerank.call": 1, "rerank.row": count}, us))
-    return seen
+    return steps
 
 
 def opened(data: Data) -> tuple[Segment, CodeIndex]:
@@ -168,34 +188,37 @@ def whole_terms(codes: CodeIndex, tuning: Tuning, scanned: float) -> Terms:
     }
 
 
-def observe_whole(data: Data) -> tuple[list[Seen], list[float]]:
-    """Measure whole searches; also return how much larger probed cells are than the mean."""
+def whole_steps(data: Data, ways: Sequence[tuple[int, int]]) -> tuple[list[Step], list[float]]:
+    """Return whole searches; also how much larger probed cells are than the mean."""
     segment, codes = opened(data)
     queries, sizes = data.queries["image"][:QUERIES], codes.sizes
-    seen, ratios = [], []
-    for probes in WHOLE_PROBES:
-        for rerank in WHOLE_RERANKS:
-            tuning = Tuning(probes, rerank, None, spread=SPREAD, effort=2 * probes)
-            search = whole_search(data, segment, codes, tuning)
-            us = time_us(lambda i, s=search: s(queries[i : i + 1]), len(queries))
-            cells = codes.rank(queries, Probing(probes, SPREAD, 2 * probes))[0]
-            scanned = float(np.mean(sizes[cells].sum(axis=1)))
-            ratios.append(scanned / probes / float(np.mean(sizes)))
-            seen.append(Seen(whole_terms(codes, tuning, scanned), us))
-    return seen, ratios
-
-
-def check(data: Data, costs: Mapping[str, float], ratio: float) -> list[tuple]:
-    """Return rows of predicted against measured microseconds of whole searches."""
-    segment, codes = opened(data)
-    queries, mean = data.queries["image"][:QUERIES], float(np.mean(codes.sizes))
-    rows = []
-    for probes, rerank in CHECKS:
+    steps, ratios = [], []
+    for probes, rerank in ways:
         tuning = Tuning(probes, rerank, None, spread=SPREAD, effort=2 * probes)
         search = whole_search(data, segment, codes, tuning)
-        us = time_us(lambda i, s=search: s(queries[i : i + 1]), len(queries))
+        cells = codes.rank(queries, Probing(probes, SPREAD, 2 * probes))[0]
+        scanned = float(np.mean(sizes[cells].sum(axis=1)))
+        ratios.append(scanned / probes / float(np.mean(sizes)))
+        steps.append(
+            Step(whole_terms(codes, tuning, scanned), lambda i, s=search: s(queries[i : i + 1]))
+        )
+    return steps, ratios
+
+
+def checked(
+    data: Data, seen: Sequence[Seen], costs: Mapping[str, float], ratio: float
+) -> list[tuple]:
+    """Return rows of predicted against measured microseconds of whole searches.
+
+    How many codes stand in the probed cells is predicted too, from those of the fitted sizes.
+    """
+    _, codes = opened(data)
+    mean = float(np.mean(codes.sizes))
+    rows = []
+    for (probes, rerank), one in zip(CHECKS, seen, strict=True):
+        tuning = Tuning(probes, rerank, None, spread=SPREAD, effort=2 * probes)
         told = predict(costs, whole_terms(codes, tuning, probes * mean * ratio))
-        rows.append((data.rows, codes.cells, probes, rerank, told, us, told / us - 1))
+        rows.append((data.rows, codes.cells, probes, rerank, told, one.us, told / one.us - 1))
         print(*rows[-1], sep="  ", flush=True)
     return rows
 
@@ -238,27 +261,27 @@ def append_us(data: Data) -> float:
 
 def fit(options: argparse.Namespace) -> None:
     """Measure the sizes, fit, predict the size to check, and write all of it."""
-    seen: list[Seen] = []
-    sealing, every = [], []
+    steps: list[Step] = []
+    sealing, every, ratios = [], [], []
+    ways = [(probes, rerank) for probes in WHOLE_PROBES for rerank in WHOLE_RERANKS]
     for size in options.sizes:
         data = Data.open(options.vectors, size, dim=options.dim, most=options.queries)
         segment, codes = opened(data)
-        seen += observe(data, codes)
+        whole, larger = whole_steps(data, ways)
+        steps += single_steps(data, codes) + whole
+        ratios += larger
         built = build_ours(data)
         sealing.append((size, codes.cells, built["cpu_s"], 1e6 * built["cpu_s"] / size,
                         segment.bytes / size, built["peak_anon_bytes"]))  # fmt: skip
         every.append(data)
-    ratios: list[float] = []
-    for data in every:
-        whole, larger = observe_whole(data)
-        seen += whole
-        ratios += larger
-    costs, ratio = solve(seen), float(np.median(ratios))
-    errors = [predict(costs, one.terms) / one.us - 1 for one in seen]
-    checks = []
+    fitted, unseen = len(steps), None
     if options.check:
-        data = Data.open(options.vectors, options.check, dim=options.dim, most=options.queries)
-        checks = check(data, costs, ratio)
+        unseen = Data.open(options.vectors, options.check, dim=options.dim, most=options.queries)
+        steps += whole_steps(unseen, CHECKS)[0]  # timed in the same rounds, never fitted
+    seen = timed(steps)
+    costs, ratio = solve(seen[:fitted]), float(np.median(ratios))
+    errors = [predict(costs, one.terms) / one.us - 1 for one in seen[:fitted]]
+    checks = [] if unseen is None else checked(unseen, seen[fitted:], costs, ratio)
     training = observe_training(every[-1])
     metrics = {f"us.{name}": value for name, value in costs.items()}
     metrics |= {

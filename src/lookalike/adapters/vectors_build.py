@@ -217,7 +217,8 @@ def _some(rows: RowArray, settings: VectorSettings) -> RowArray:
 
 
 def _cells_for(rows: int, settings: VectorSettings) -> int:
-    return max(1, min(rows // settings.rows_per_cell, settings.max_cells))
+    most = min(settings.max_cells, round(settings.cells_per_root * rows**0.5))
+    return max(1, min(rows // settings.rows_per_cell, most))
 
 
 def _key(part: SegmentRows, live: RowArray, settings: VectorSettings) -> dict[str, int]:

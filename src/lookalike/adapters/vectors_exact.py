@@ -93,6 +93,9 @@ def empty_hits(queries: int, k: int) -> RowHits:
 
 def order_hits(rows: RowArray, scores: FloatMatrix, k: int) -> RowHits:
     """Sort `(n, m)` hits by falling score, ties by rising row, and cut or pad them to k."""
+    if len(rows) == 1 and rows.shape[1] >= k and (rows[0] != NO_ROW).all():  # the usual case
+        chosen = np.lexsort((rows[0], -scores[0]))[:k]
+        return RowHits(rows=rows[:, chosen], scores=scores[:, chosen])
     scores = np.where(rows == NO_ROW, np.float32(-np.inf), scores)
     order = np.lexsort((rows, -scores), axis=1)[:, :k]
     rows = np.take_along_axis(rows, order, axis=1)
@@ -106,9 +109,11 @@ def order_hits(rows: RowArray, scores: FloatMatrix, k: int) -> RowHits:
 
 
 def merge_hits(parts: list[RowHits], k: int, *, queries: int) -> RowHits:
-    """Merge hits of disjoint sets of rows into the best k."""
+    """Merge hits of disjoint sets of rows, each in order, into the best k."""
     if not parts:
         return empty_hits(queries, k)
+    if len(parts) == 1 and parts[0].rows.shape[1] == k:
+        return parts[0]
     rows = np.hstack([part.rows for part in parts])
     scores = np.hstack([part.scores for part in parts])
     return order_hits(rows, scores, k)

@@ -65,7 +65,10 @@ class Snapshot:
 
     def has_hole(self, hits: RowHits) -> bool:
         """Tell whether a hit is a hole: only a zero vector, or one at a right angle, scores 0."""
-        rows = np.unique(hits.rows[(hits.scores == 0) & (hits.rows != NO_ROW)])
+        is_zero = hits.scores == 0
+        if not is_zero.any():
+            return False
+        rows = np.unique(hits.rows[is_zero & (hits.rows != NO_ROW)])
         return len(rows) > 0 and not self.matrix[rows].any(axis=1).all()
 
     def worn(self) -> tuple[int, int] | None:
@@ -165,7 +168,8 @@ class SnapshotSearch:
             self._candidates(request, allowed, segment)
             for segment in self.snapshot.manifest.segments
         ]
-        parts.append(self._rerank(request.queries, np.hstack(candidates), k))
+        together = candidates[0] if len(candidates) == 1 else np.hstack(candidates)
+        parts.append(self._rerank(request.queries, together, k))
         return merge_hits(parts, request.k, queries=len(request.queries))
 
     def _scan_gap(

@@ -19,7 +19,9 @@ class VectorSettings:
     `seal_rows` is sealed into a segment. `import_rows` is how many rows NumPy scans (0.5 µs
     each) before importing Faiss (0.1 to 0.3 s) pays. Segments of `many_rows` or more aim lower,
     at about half the time; for pictures still above the 0.97 that is wanted of pictures from
-    elsewhere, since tuning has none of these to ask. `graph_links` and `graph_effort` are how
+    elsewhere, since tuning has none of these to ask. There is a cell for `rows_per_cell` rows, but
+    no more than `cells_per_root` times the square root of the rows: ranking more costs more than
+    scanning larger ones. `graph_links` and `graph_effort` are how
     many rows each is joined to, and how many are looked at to choose them.
     """
 
@@ -33,6 +35,7 @@ class VectorSettings:
     many_text_recall: float = 0.95
     import_rows: int = 200_000
     rows_per_cell: int = 64
+    cells_per_root: int = 16
     max_cells: int = 262_144
     points_per_cell: int = 20
     training_rows: int = 100_000
