@@ -24,7 +24,8 @@ from pathlib import Path
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
-import ann_drift  # noqa: E402 - the number of threads is read when NumPy loads
+import ann_cells  # noqa: E402 - the number of threads is read when NumPy loads
+import ann_drift  # noqa: E402
 import ann_engines  # noqa: E402
 import ann_fit  # noqa: E402
 import ann_life  # noqa: E402
@@ -292,6 +293,7 @@ PARTS = {
     "ingest": ann_life.ingest,
     "drift": ann_drift.drift,
     "threads": ann_threads.threads,
+    "cells": ann_cells.cells,
 }
 USUAL_PARTS = ["defaults", "search", "filters", "ingest", "drift", "threads"]
 
