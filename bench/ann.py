@@ -168,7 +168,7 @@ def chosen(
     for kind in data.queries:
         mine = [line for line in measured if line.kind == kind]
         good = [line for line in mine if line.recall >= wanted[kind] - 0.01]
-        good.sort(key=lambda line: line.timed.cpu_ms)
+        good.sort(key=lambda line: at_most(line, mine))
         again = None
         for line in good or sorted(mine, key=lambda line: -line.recall)[:1]:
             found, taken = timed(line.point.search, data.queries[kind], 1)
@@ -180,6 +180,18 @@ def chosen(
         if again is not None:
             kept.append(again)
     return kept
+
+
+def at_most(line: Line, lines: Sequence[Line]) -> tuple[float, tuple[int, ...]]:
+    """Return what a line costs at most: no more than any that probes and re-ranks more took."""
+    sizes = line.point.sizes
+    wider = [
+        other.timed.cpu_ms
+        for other in lines
+        if len(other.point.sizes) == len(sizes)
+        and all(a >= b for a, b in zip(other.point.sizes, sizes, strict=True))
+    ]
+    return min([line.timed.cpu_ms, *wider]), sizes
 
 
 def in_turns(data: Data, summary: Sequence[Line]) -> list[Line]:
@@ -324,11 +336,10 @@ def main() -> None:
         return
     for size in options.sizes:
         data = Data.open(options.vectors, size, dim=options.dim, most=options.queries)
+        asked = {kind: data.queries[kind] for kind in ("image", "text")}
+        fewer = dataclasses.replace(data, queries=asked)
         for part in options.only:
-            if part not in ("defaults", "search"):
-                asked = {kind: data.queries[kind] for kind in ("image", "text")}
-                data = dataclasses.replace(data, queries=asked)
-            PARTS[part](data, options)
+            PARTS[part](data if part in ("defaults", "search") else fewer, options)
 
 
 if __name__ == "__main__":

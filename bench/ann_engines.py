@@ -29,11 +29,11 @@ from lookalike.adapters.vectors_settings import VectorSettings
 BUILD_THREADS = 2
 """For stock Faiss, and Lookalike from `MANY` rows on; CPU seconds are counted, not the wall's."""
 MANY = 5_000_000
-RERANKS = (50, 100, 200, 400, 800)
+RERANKS = (50, 100, 200, 300, 400, 800)
 PROBES = (4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 EFFORT, LEAST_EFFORT = 1.5, 32
 """How many cells the graph keeps in view for each that is probed, as tuning mostly finds."""
-MANY_PROBES = (16, 32, 48, 64, 96, 128, 192, 256)
+MANY_PROBES = (16, 24, 32, 40, 48, 64, 80, 96, 128, 192, 256)
 STOCK_SAMPLE = 40
 """Vectors a cell that stock Faiss is trained on: 39 is the least that it takes in silence."""
 PQ_SAMPLE = 65_536

@@ -15,7 +15,7 @@ from lookalike.adapters.vectors_codes_index import CodeIndex
 from lookalike.adapters.vectors_cost import NEIGHBOURS, Asked, Tuner, measure_costs
 from lookalike.adapters.vectors_drift import Drift, measure_drift, unevenness
 from lookalike.adapters.vectors_native import CellGraph
-from lookalike.adapters.vectors_tuning import Tuning, no_fewer_cells
+from lookalike.adapters.vectors_tuning import Tuning, no_narrower
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -114,7 +114,7 @@ def tune(
         probes = min(4 * image.probes, codes.cells)
         rerank = max(2 * image.rerank, 400)
         text = Tuning(probes, rerank, None, spread=_UNMEASURED_SPREAD, effort=2 * probes)
-    return {"image": no_fewer_cells(image, text), "text": text}, costs
+    return {"image": no_narrower(image, text), "text": text}, costs
 
 
 def _trained(

@@ -22,7 +22,7 @@ from lookalike.adapters.vectors_exact import ExactScanner
 from lookalike.adapters.vectors_graph_native import RowGraph, RowGraphBuilder
 from lookalike.adapters.vectors_matrix import write_atomically
 from lookalike.adapters.vectors_probing import Probing, Sieve
-from lookalike.adapters.vectors_tuning import Costs, Tuning, no_fewer_cells
+from lookalike.adapters.vectors_tuning import Costs, Tuning, no_narrower
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -181,7 +181,7 @@ def tune_graph(
         text = _tuned(graph, part, texts, settings.target_recall("text", len(live)), settings)
     else:
         text = replace(image, probes=min(4 * image.probes, len(graph)), recall=None)
-    return {"image": no_fewer_cells(image, text), "text": text}, costs
+    return {"image": no_narrower(image, text), "text": text}, costs
 
 
 def _tuned(

@@ -33,14 +33,15 @@ class Costs:
     row_us: float
 
 
-def no_fewer_cells(image: Tuning, text: Tuning) -> Tuning:
-    """Return the tuning for pictures with as many cells as texts need, or its own if more.
+def no_narrower(image: Tuning, text: Tuning) -> Tuning:
+    """Return the tuning for pictures with as many cells and rows as texts need, or its own if more.
 
     Where so much alike is stored that it fills many cells, a picture whose own cell counts as
     empty still has its like next to it, and says nothing of pictures from elsewhere. These lie
     nearer than any text.
     """
-    if text.recall is None or image.probes >= text.probes:
+    if text.recall is None:
         return image
-    effort = max(text.probes, image.effort) if image.effort else 0
-    return replace(image, probes=text.probes, effort=effort)
+    probes, rerank = max(image.probes, text.probes), max(image.rerank, text.rerank)
+    effort = max(probes, image.effort) if image.effort else 0
+    return replace(image, probes=probes, rerank=rerank, effort=effort)

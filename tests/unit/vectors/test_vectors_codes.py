@@ -177,3 +177,9 @@ def test_what_a_crash_cut_short_is_trained_again(tmp_path):
     checkpoint.append(np.zeros((1, 4), np.float32))
     assert [len(array) for array in checkpoint.arrays()] == [3, 1]
     assert Checkpoint(checkpoint.path, {"dim": 4, "rows": 10}).arrays() == []
+
+
+@pytest.mark.parametrize(("rows", "cells"), [(400, 50), (4_096, 256), (1, 1)])
+def test_there_is_a_cell_for_some_rows_but_no_more_than_the_root_allows(tmp_path, rows, cells):
+    few = VectorSettings(rows_per_cell=8, cells_per_root=4)
+    assert build_codes(part(unit(rows)), few, tmp_path / "x.faiss").cells == cells

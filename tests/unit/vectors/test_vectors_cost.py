@@ -8,7 +8,7 @@ from lookalike.adapters.vectors_cost import Asked, Tuner
 from lookalike.adapters.vectors_matrix import SegmentRows
 from lookalike.adapters.vectors_probing import Probing
 from lookalike.adapters.vectors_settings import VectorSettings
-from lookalike.adapters.vectors_tuning import Costs
+from lookalike.adapters.vectors_tuning import Costs, Tuning, no_narrower
 
 ROWS, BEGIN = 1200, 30
 
@@ -58,3 +58,12 @@ def test_pictures_from_elsewhere_need_more_cells(tuner):
     assert elsewhere.probes > own.probes
     assert elsewhere.recall >= 0.9
     assert tuner.tune(asked, 1.0).probes == tuner.codes.cells
+
+
+def test_pictures_are_searched_no_more_narrowly_than_texts():
+    image = Tuning(10, 100, 0.99, spread=0.2, effort=15)
+    wide = no_narrower(image, Tuning(40, 400, 0.95, spread=0.3, effort=60))
+    assert wide == Tuning(40, 400, 0.99, spread=0.2, effort=40)
+    assert no_narrower(image, Tuning(5, 50, 0.95)) == image
+    assert no_narrower(image, Tuning(40, 400, None)) == image  # nothing was measured
+    assert no_narrower(Tuning(10, 100, 0.99), Tuning(40, 50, 0.95)) == Tuning(40, 100, 0.99)
