@@ -10,8 +10,10 @@ import matplotlib as mpl
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
+from matplotlib import ticker
 
 LEAST = 0.5
+STARS = {"lookalike": "black", "lookalike exact": "black", "lookalike graph": "green"}
 KINDS = {"image": "held-out photographs", "text": "captions", "drawn": "drawn as the rows are"}
 
 
@@ -29,13 +31,18 @@ def draw(results: Path, images: Path) -> None:
     for path in sorted(results.glob("ann_search_*.json")):
         report = json.loads(path.read_text())
         rows, lines = report["settings"]["rows"], report["tables"]["points"]["rows"]
+        summary = report["tables"]["summary"]["rows"]  # measured in turns
+        lines = [line for line in lines if line[0] not in STARS]
+        lines = [line for line in summary if line[0] in STARS] + lines
         names = list(dict.fromkeys(line[0] for line in lines))
         figure, panels = plt.subplots(1, len(KINDS), figsize=(13, 5), sharey=True)
         for panel, kind in zip(panels, KINDS, strict=True):
             for number, name in enumerate(names):
                 _curve(panel, name, [x for x in lines if x[0] == name and x[2] == kind], number)
             panel.set_xscale("log")
+            panel.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
             panel.xaxis.set_major_formatter("{x:g}")
+            panel.xaxis.set_minor_formatter(ticker.NullFormatter())
             panel.set_xlabel(f"CPU milliseconds: {KINDS[kind]}")
             panel.grid(visible=True, alpha=0.3)
         panels[0].set_ylabel("share of the true ten found")
@@ -54,8 +61,8 @@ def _curve(panel, name: str, lines: Sequence[Sequence], number: int) -> None:
     if not best:
         return
     costs, recalls = zip(*best, strict=True)
-    if name in ("lookalike", "lookalike exact"):
-        style = {"marker": "*", "markersize": 15, "linestyle": "", "zorder": 5, "color": "black"}
-        panel.plot(costs, recalls, label=f"{name}, defaults", **style)
+    if name in STARS:
+        style = {"marker": "*", "markersize": 14, "linestyle": "", "zorder": 5}
+        panel.plot(costs, recalls, label=f"{name}, as tuned", color=STARS[name], **style)
     else:
         panel.plot(costs, recalls, marker=".", label=name, color=f"C{number % 10}")
