@@ -8,6 +8,7 @@ program ends. A `Death` makes it kill itself before or after a chosen call.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib
 import json
@@ -209,9 +210,10 @@ def _become(request):
         module, _, attribute = name.partition(":")
         setattr(importlib.import_module(module), attribute, value)
     if setup["is_sealing_early"]:
-        from lookalike.wiring import embedded
+        from lookalike.wiring import manifest
 
-        embedded.VectorSettings = functools.partial(embedded.VectorSettings, exact_rows=10)
+        read = manifest.read_vectors
+        manifest.read_vectors = lambda *told: dataclasses.replace(read(*told), exact_rows=10)
     for death in setup["deaths"]:
         _arm(**death)
     if setup["acknowledged"]:

@@ -227,6 +227,28 @@ def test_killed_while_sealing(commands, tiny_bundle, small_gallery, tmp_path, de
     assert small_gallery.check(index, everything, sample=10) == everything
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_killed_while_a_graph_is_written(commands, tiny_bundle, small_gallery, tmp_path, when):
+    index, everything = tmp_path / "index", set(small_gallery.numbers)
+    filled = commands.run(
+        "index", small_gallery.folder, "--index", index, "--encoder", tiny_bundle, "--json"
+    )
+    assert filled.code == 0, filled.err
+    manifest = index / "index.toml"
+    text = manifest.read_text()
+    assert 'engine = "cells"' in text
+    manifest.write_text(text.replace('engine = "cells"', 'engine = "graph"'))
+    death = Death("lookalike.adapters.vectors_graph:write_atomically", when)
+    killed = commands.run("optimize", "--index", index, deaths=(death,), is_sealing_early=True)
+    assert killed.code == -signal.SIGKILL, killed.err
+    assert small_gallery.check(index, everything, sample=4) == everything
+    done = commands.run("optimize", "--index", index, "--json", is_sealing_early=True)
+    assert done.code == 0, done.err
+    assert done.json["spaces"][0]["kind"] == "hnsw"
+    assert done.json["spaces"][0]["sealed_rows"] == 40
+    assert small_gallery.check(index, everything, sample=10) == everything
+
+
 REMOVING = [
     Death(f"{CATALOG}.remove", "before"),
     Death(f"{CATALOG}.remove", "after"),
