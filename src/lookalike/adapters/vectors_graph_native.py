@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from lookalike.adapters.vectors_native import halves_index, load_faiss
+from lookalike.adapters.vectors_native import halves_index, load_faiss, use_threads
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -62,7 +62,7 @@ class RowGraph:
         `effort` is how many rows the search keeps in view (efSearch), let through or not.
         """
         faiss = load_faiss()
-        faiss.omp_set_num_threads(threads)
+        use_threads(threads)
         selector = None if bits is None else faiss.IDSelectorBitmap(bits)
         params = faiss.SearchParametersHNSW(efSearch=max(effort, k), sel=selector)
         found = self._native.search(np.ascontiguousarray(queries), k, params=params)
@@ -97,7 +97,7 @@ class RowGraphBuilder:
 
     def add(self, vectors: FloatMatrix) -> None:
         """Join `(n, dim)` further vectors."""
-        load_faiss().omp_set_num_threads(self._threads)
+        use_threads(self._threads)
         self._native.add(vectors)
 
     def to_bytes(self) -> NDArray[np.uint8]:

@@ -6,6 +6,7 @@ All classes are safe to search from several threads; Faiss releases the interpre
 from __future__ import annotations
 
 import ctypes
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -24,6 +25,7 @@ _FEW_TIMES: Final = 16
 """More than one cell in so many is found faster by looking at all of them."""
 _SHORTEST: Final = 1e-6
 _KMEANS_ROUNDS: Final = 8
+_MOST_PARAMS: Final = 100
 _PAIR_BITS: Final = 4
 _PAIR_POINTS: Final = 1_024
 """Faiss wants more points than this many codes have entries."""
@@ -34,6 +36,44 @@ def load_faiss() -> Any:
     import faiss
 
     return faiss
+
+
+class _PerThread(threading.local):
+    """What a thread told Faiss last, and what it keeps between calls.
+
+    Every call of Faiss lets go of the interpreter's lock, and threads then wait for it: the
+    fewer small ones, the better they run beside each other.
+    """
+
+    def __init__(self) -> None:
+        self.threads = 0
+        self.params: dict[tuple[str, int], Any] = {}
+        self.flat: dict[int, Any] = {}
+
+
+_MINE = _PerThread()
+
+
+def use_threads(threads: int) -> None:
+    """Let calls of Faiss from this thread use so many threads from now on."""
+    if _MINE.threads != threads:
+        load_faiss().omp_set_num_threads(threads)
+        _MINE.threads = threads
+
+
+def search_params(kind: str, value: int) -> Any:
+    """Return `SearchParametersIVF` or `SearchParametersHNSW` of a value, without a selector."""
+    params = _MINE.params.get((kind, value))
+    if params is None:
+        faiss = load_faiss()
+        if kind == "ivf":
+            params = faiss.SearchParametersIVF(nprobe=value)
+        else:
+            params = faiss.SearchParametersHNSW(efSearch=value)
+        if len(_MINE.params) > _MOST_PARAMS:
+            _MINE.params.clear()
+        _MINE.params[kind, value] = params
+    return params
 
 
 def scan_halves(
@@ -51,8 +91,13 @@ def scan_halves(
     among equal scores the order is not defined.
     """
     faiss = load_faiss()
-    faiss.omp_set_num_threads(threads)
-    index = halves_index(halves)
+    use_threads(threads)
+    dim = halves.shape[1]
+    index = _MINE.flat.get(dim)
+    if index is None:
+        index = _MINE.flat[dim] = halves_index(halves)
+    else:
+        _look_into(index, halves)
     bits = None if mask is None else np.packbits(mask, bitorder="little")
     params = None if bits is None else faiss.SearchParameters(sel=faiss.IDSelectorBitmap(bits))
     return cast("tuple[FloatMatrix, RowArray]", index.search(queries, k, params=params))
@@ -64,23 +109,27 @@ def halves_index(halves: HalfMatrix) -> Any:
     The matrix must be C-contiguous, and outlive the index.
     """
     faiss = load_faiss()
-    rows, dim = halves.shape
     index = faiss.IndexScalarQuantizer(
-        dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
+        halves.shape[1], faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
     )
+    index.is_trained = True
+    _look_into(index, halves)
+    return index
+
+
+def _look_into(index: Any, halves: HalfMatrix) -> None:
+    faiss = load_faiss()
     codes = np.asarray(halves).view(np.uint8).reshape(-1)
     index.codes = faiss.MaybeOwnedVectorUInt8.create_view(
         faiss.swig_ptr(codes), codes.nbytes, index.codes.owner
     )
-    index.ntotal = rows
-    index.is_trained = True
-    return index
+    index.ntotal = len(halves)
 
 
 def kmeans(sample: FloatMatrix, cells: int, *, seed: int, threads: int) -> FloatMatrix:
     """Return up to `cells` `(cells, dim)` centroids of a `(n, dim)` sample, n at least 1."""
     faiss = load_faiss()
-    faiss.omp_set_num_threads(threads)
+    use_threads(threads)
     cells = max(1, min(cells, len(sample) // 2))
     means = faiss.Kmeans(
         sample.shape[1],
@@ -99,7 +148,7 @@ def nearest_of(
 ) -> tuple[FloatMatrix, RowArray]:
     """Return the `(n, k)` squared distances and positions of the nearest of a few vectors."""
     faiss = load_faiss()
-    faiss.omp_set_num_threads(threads)
+    use_threads(threads)
     return cast("tuple[FloatMatrix, RowArray]", faiss.knn(vectors, among, k))
 
 
@@ -108,7 +157,7 @@ def best_products(
 ) -> tuple[FloatMatrix, RowArray]:
     """Return the `(n, k)` best inner products and their positions among some vectors."""
     faiss = load_faiss()
-    faiss.omp_set_num_threads(threads)
+    use_threads(threads)
     found = faiss.knn(queries, among, k, metric=faiss.METRIC_INNER_PRODUCT)
     return cast("tuple[FloatMatrix, RowArray]", found)
 
@@ -116,7 +165,7 @@ def best_products(
 def train_pairs(projected: FloatMatrix, *, threads: int) -> FloatMatrix:
     """Return `(dims / 2, 16, 2)` codebooks for pairs of the numbers of `(n, dims)` vectors."""
     faiss = load_faiss()
-    faiss.omp_set_num_threads(threads)
+    use_threads(threads)
     dims = projected.shape[1]
     repeats = -(-_PAIR_POINTS // len(projected))
     quantizer = faiss.ProductQuantizer(dims, dims // 2, _PAIR_BITS)
@@ -130,7 +179,7 @@ def encode_pairs(
 ) -> NDArray[np.uint8]:
     """Return `(n, dims / 4)` bytes: the nearest entry of each pair's codebook, 4 bits each."""
     faiss = load_faiss()
-    faiss.omp_set_num_threads(threads)
+    use_threads(threads)
     quantizer = faiss.ProductQuantizer(projected.shape[1], len(codebook), _PAIR_BITS)
     faiss.copy_array_to_vector(codebook.ravel(), quantizer.centroids)
     return cast("NDArray[np.uint8]", quantizer.compute_codes(projected))
@@ -158,7 +207,7 @@ class CellGraph:
         a tight cell from wide ones, whose centroids are short, and it would not be reached.
         """
         faiss = load_faiss()
-        faiss.omp_set_num_threads(threads)
+        use_threads(threads)
         dim, kind = centroids.shape[1], faiss.ScalarQuantizer.QT_8bit
         flat = faiss.IndexScalarQuantizer(dim, kind)
         flat.train(centroids)
@@ -204,11 +253,10 @@ class CellGraph:
 
         The graph keeps `effort` cells in view; 0 looks at every cell.
         """
-        faiss = load_faiss()
-        faiss.omp_set_num_threads(threads)
+        use_threads(threads)
         if not self._is_graph or effort == 0 or probes * _FEW_TIMES > len(self):
             return cast("tuple[FloatMatrix, RowArray]", self._flat.search(queries, probes))
-        params = faiss.SearchParametersHNSW(efSearch=max(effort, probes))
+        params = search_params("hnsw", max(effort, probes))
         return cast(
             "tuple[FloatMatrix, RowArray]", self._native.search(queries, probes, params=params)
         )
@@ -273,13 +321,16 @@ class ListScan:
         and what their centroids add to a cosine. `bits` is a bitmap of the rows let through.
         """
         faiss = load_faiss()
-        faiss.omp_set_num_threads(threads)
+        use_threads(threads)
         queries, cells = np.ascontiguousarray(projected), np.ascontiguousarray(cells)
         products = np.ascontiguousarray(products)
         scores = np.empty((len(queries), count), np.float32)
         rows = np.empty((len(queries), count), np.int64)
-        selector = None if bits is None else faiss.IDSelectorBitmap(bits)
-        params = faiss.SearchParametersIVF(nprobe=cells.shape[1], sel=selector)
+        if bits is None:
+            params = search_params("ivf", cells.shape[1])
+        else:
+            selector = faiss.IDSelectorBitmap(bits)
+            params = faiss.SearchParametersIVF(nprobe=cells.shape[1], sel=selector)
         self._native.search_preassigned_c(
             len(queries),
             faiss.swig_ptr(queries),
