@@ -20,8 +20,12 @@ def test_what_is_not_said_is_usual():
     assert read_vectors({}, "index.toml") == VectorSettings()
     settings = read_vectors({"image_recall": 0.9, "text_recall": 1}, "index.toml")
     assert (settings.image_recall, settings.text_recall) == (0.9, 1.0)
-    assert settings.target_recall("image", 10**7) == 0.9
-    assert settings.target_recall("text", 10**7) == 1.0
+    for rows in (10**4, 10**7):
+        assert settings.target_recall("image", rows) == 0.9
+        assert settings.target_recall("text", rows) == 1.0
+    high = read_vectors({"image_recall": 0.995}, "index.toml")
+    assert high.target_recall("image", 10**7) == 0.995
+    assert high.target_recall("text", 10**7) == VectorSettings().many_text_recall
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,9 @@ class AllowedRows:
     bits: NDArray[np.uint8]
     count: int
     _spans: dict[tuple[int, int], int] = field(default_factory=dict[tuple[int, int], int])
+    _parts: dict[tuple[int, int], NDArray[np.uint8]] = field(
+        default_factory=dict[tuple[int, int], "NDArray[np.uint8]"]
+    )
     _in_cells: dict[str, NDArray[np.int32]] = field(default_factory=dict[str, "NDArray[np.int32]"])
 
     @classmethod
@@ -40,6 +43,12 @@ class AllowedRows:
         if (begin, end) not in self._spans:
             self._spans[begin, end] = int(np.count_nonzero(self.mask[begin:end]))
         return self._spans[begin, end]
+
+    def part(self, begin: int, end: int) -> NDArray[np.uint8]:
+        """Return the bitmap of the rows `[begin, end)`, the first of them in the first bit."""
+        if (begin, end) not in self._parts:
+            self._parts[begin, end] = np.packbits(self.mask[begin:end], bitorder="little")
+        return self._parts[begin, end]
 
     def in_cells(self, codes: CodeIndex, cells: RowArray) -> RowArray:
         """Return how many codes of each of `(n,)` cells of a segment are let through.

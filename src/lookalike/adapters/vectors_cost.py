@@ -251,23 +251,22 @@ def measure_row_costs(part: SegmentRows, queries: FloatMatrix) -> tuple[float, f
 
     Each of the `(n, dim)` queries is asked once.
     """
-    some = queries
     scanner, generator = ExactScanner(numpy_rows=0), np.random.default_rng(0)
     count = min(_MEASURED_ROWS, len(part.halves))
-    chosen = [generator.choice(len(part.halves), count, replace=False) for _ in some]
+    chosen = [generator.choice(len(part.halves), count, replace=False) for _ in queries]
     for rows in chosen:  # what is measured is memory, not the disk
         part.halves[rows].any()
     begin = time.thread_time()
-    for query, rows in zip(some, chosen, strict=True):
+    for query, rows in zip(queries, chosen, strict=True):
         scanner.rescore(part.halves, query[None], rows, k=NEIGHBOURS)
-    rerank = 1e6 * (time.thread_time() - begin) / len(some) / count
+    rerank = 1e6 * (time.thread_time() - begin) / len(queries) / count
     mask = np.zeros(len(part.halves), np.bool_)
     mask[generator.choice(len(mask), min(_SCANNED_ROWS, len(mask)), replace=False)] = True
-    scanner.best(part.halves, some[:1], k=NEIGHBOURS, mask=mask)
+    scanner.best(part.halves, queries[:1], k=NEIGHBOURS, mask=mask)
     begin = time.thread_time()
-    for query in some[:_SCANS]:
+    for query in queries[:_SCANS]:
         scanner.best(part.halves, query[None], k=NEIGHBOURS, mask=mask)
-    row = 1e6 * (time.thread_time() - begin) / len(some[:_SCANS]) / np.count_nonzero(mask)
+    row = 1e6 * (time.thread_time() - begin) / len(queries[:_SCANS]) / np.count_nonzero(mask)
     return max(round(rerank, 3), 0.001), max(round(float(row), 3), 0.001)
 
 

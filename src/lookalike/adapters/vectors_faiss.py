@@ -19,6 +19,7 @@ import numpy as np
 from lookalike.adapters.vectors_allowed import AllowedCache
 from lookalike.adapters.vectors_engines import build_segment, tune_segment
 from lookalike.adapters.vectors_exact import ExactScanner, empty_hits
+from lookalike.adapters.vectors_graph import GraphIndex
 from lookalike.adapters.vectors_input import checked_queries, checked_vectors
 from lookalike.adapters.vectors_matrix import MATRIX_FILE, MatrixWriter, map_matrix, zero_rows
 from lookalike.adapters.vectors_search import (
@@ -248,7 +249,9 @@ class FaissVectorIndex:
 
         For the writer's background thread: searches, appends and refreshes go on meanwhile.
         """
-        if self._writer is None or not self._sealing.acquire(blocking=False):
+        if self._writer is None or self._settings.engine == "exact":
+            return False
+        if not self._sealing.acquire(blocking=False):
             return False
         try:
             view, _ = self._ready()
@@ -364,8 +367,8 @@ class FaissVectorIndex:
         codes = build_segment(part, self._settings, path, parents)
         tunings, costs = tune_segment(codes, part, self._segments.text_queries(), self._settings)
         hidden, size = int(np.count_nonzero(~part.live)), path.stat().st_size
-        engine = self._settings.engine
-        segment = Segment(path.name, begin, end, codes.cells, hidden, size, tunings, costs, engine)
+        kind = "graph" if isinstance(codes, GraphIndex) else "cells"
+        segment = Segment(path.name, begin, end, codes.cells, hidden, size, tunings, costs, kind)
         with self._lock:
             if rewrites != self._rewrites:
                 self._segments.sweep(self._view.manifest)

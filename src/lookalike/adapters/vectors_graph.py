@@ -25,14 +25,14 @@ from lookalike.adapters.vectors_probing import Probing, Sieve
 from lookalike.adapters.vectors_tuning import Costs, Tuning, no_narrower
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from lookalike.adapters.vectors_matrix import HalfMatrix, SegmentRows
     from lookalike.adapters.vectors_settings import VectorSettings
-    from lookalike.domain.arrays import BoolMask, FloatMatrix, RowArray
+    from lookalike.domain.arrays import FloatMatrix, RowArray
 
 _BLOCK: Final = 4_096
 _WIDER: Final = 4
@@ -99,9 +99,8 @@ class GraphIndex:
         if sieve is None:
             found = self._graph.nearest(queries, count, effort=probing.probes, threads=threads)
         else:
-            bits = _part_of(sieve.bits, self.begin, self.begin + len(self))
-            found = self._nearest_of(queries, probing, bits, max(count, sieve.wanted), threads)
-            found = found[:, :count]
+            wanted = max(count, sieve.wanted)
+            found = self._nearest_of(queries, probing, sieve.bits, wanted, threads)[:, :count]
         return np.where(found >= 0, found + self.begin, -1)
 
     def _nearest_of(
@@ -112,18 +111,18 @@ class GraphIndex:
         wanted: int,
         threads: int,
     ) -> RowArray:
-        effort, allowed = probing.probes, int(np.bitwise_count(bits).sum())
+        effort = probing.probes
         found = self._graph.nearest(queries, wanted, effort=effort, bits=bits, threads=threads)
-        short = np.flatnonzero(found[:, min(wanted, allowed) - 1] < 0)
-        while allowed and len(short):
+        short = np.flatnonzero(found[:, -1] < 0)
+        while len(short):
             effort *= _WIDER
-            if effort * _ROWS_OF_A_STEP > allowed:
+            if effort * _ROWS_OF_A_STEP > int(np.bitwise_count(bits).sum()):
                 found[short] = self._every(queries[short], bits, wanted)
                 break
             found[short] = self._graph.nearest(
                 queries[short], wanted, effort=effort, bits=bits, threads=threads
             )
-            short = short[found[short, min(wanted, allowed) - 1] < 0]
+            short = short[found[short, -1] < 0]
         return found
 
     def _every(self, queries: FloatMatrix, bits: NDArray[np.uint8], wanted: int) -> RowArray:
@@ -151,11 +150,16 @@ def build_graph(
     for parent in parents:
         if parent.begin == part.begin and 2 * len(parent) >= rows:
             begin = len(parent)
-            builder.go_on_from(parent.path, part.wide(np.arange(begin)))
-    for first in range(begin, rows, _BLOCK):
-        builder.add(part.wide(np.arange(first, min(first + _BLOCK, rows))))
-    write_atomically(path, builder.to_bytes().tobytes())
+            builder.go_on_from(parent.path, _blocks(part, 0, begin))
+    for vectors in _blocks(part, begin, rows):
+        builder.add(vectors)
+    write_atomically(path, builder.to_bytes().data)
     return GraphIndex.open(str(path), part.halves, part.begin)
+
+
+def _blocks(part: SegmentRows, begin: int, end: int) -> Iterator[FloatMatrix]:
+    for first in range(begin, end, _BLOCK):
+        yield part.wide(np.arange(first, min(first + _BLOCK, end)))
 
 
 def tune_graph(
@@ -193,7 +197,9 @@ def _tuned(
 ) -> Tuning:
     k = min(NEIGHBOURS, int(np.count_nonzero(part.live)))
     truth = nearest_rows(part, part.live, queries, k, threads=settings.threads).rows
-    view, sieve = float(_LEAST_VIEW), _sieve(part)
+    view, sieve = float(_LEAST_VIEW), None
+    if not part.live.all():
+        sieve = Sieve(np.packbits(part.live, bitorder="little"))
     while True:
         probes = len(graph) if target >= 1 else min(round(view), len(graph))
         found = graph.search(
@@ -207,26 +213,9 @@ def _tuned(
         view *= _STEP
 
 
-def _sieve(part: SegmentRows) -> Sieve | None:
-    """Return the live rows as a search sees them, whose bitmap begins with row 0."""
-    if part.live.all():
-        return None
-    mask: BoolMask = np.concatenate((np.zeros(part.begin, np.bool_), part.live))
-    return Sieve(np.packbits(mask, bitorder="little"))
-
-
 def _costs(graph: GraphIndex, part: SegmentRows, queries: FloatMatrix) -> Costs:
     some = queries[:_COST_QUERIES]
     few, many = (search_us(graph, some, Probing(view, 0.5), count=NEIGHBOURS) for view in _COSTED)
     step = (many - few) / (_COSTED[1] - _COSTED[0])
     rerank, row = measure_row_costs(part, some)
     return Costs(max(round(step, 3), 0.01), rerank, row)
-
-
-def _part_of(bits: NDArray[np.uint8], begin: int, end: int) -> NDArray[np.uint8]:
-    """Return the bitmap of the rows `[begin, end)`."""
-    if begin == 0 and 8 * len(bits) < end + 8:
-        return bits
-    inside = np.unpackbits(bits[begin // 8 : -(-end // 8)], bitorder="little")
-    first = begin % 8
-    return np.packbits(inside[first : first + end - begin], bitorder="little")

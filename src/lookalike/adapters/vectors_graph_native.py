@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from lookalike.adapters.vectors_native import halves_index, load_faiss, use_threads
+from lookalike.adapters.vectors_native import graph_params, halves_index, load_faiss
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     from lookalike.adapters.vectors_matrix import HalfMatrix
@@ -62,9 +64,12 @@ class RowGraph:
         `effort` is how many rows the search keeps in view (efSearch), let through or not.
         """
         faiss = load_faiss()
-        use_threads(threads)
-        selector = None if bits is None else faiss.IDSelectorBitmap(bits)
-        params = faiss.SearchParametersHNSW(efSearch=max(effort, k), sel=selector)
+        faiss.omp_set_num_threads(threads)
+        if bits is None:
+            params = graph_params(max(effort, k))
+        else:
+            selector = faiss.IDSelectorBitmap(bits)
+            params = faiss.SearchParametersHNSW(efSearch=max(effort, k), sel=selector)
         found = self._native.search(np.ascontiguousarray(queries), k, params=params)
         return cast("RowArray", found[1])
 
@@ -82,13 +87,14 @@ class RowGraphBuilder:
         self._native.hnsw.rng = faiss.RandomGenerator(seed)
         self._native.is_trained = True
 
-    def go_on_from(self, path: str, vectors: FloatMatrix) -> None:
-        """Take over the links of a file, which are between `(n, dim)` vectors, the first ones."""
+    def go_on_from(self, path: str, blocks: Iterable[FloatMatrix]) -> None:
+        """Take over the links of a file, which are between the first vectors, all of `blocks`."""
         faiss = load_faiss()
         effort = self._native.hnsw.efConstruction
         native = faiss.read_index(path)
         stored = faiss.downcast_index(self._native.storage)
-        stored.add(vectors)
+        for vectors in blocks:
+            stored.add(vectors)
         stored.this.disown()
         self._native.own_fields = False
         native.storage, native.own_fields = stored, True
@@ -97,7 +103,7 @@ class RowGraphBuilder:
 
     def add(self, vectors: FloatMatrix) -> None:
         """Join `(n, dim)` further vectors."""
-        use_threads(self._threads)
+        load_faiss().omp_set_num_threads(self._threads)
         self._native.add(vectors)
 
     def to_bytes(self) -> NDArray[np.uint8]:

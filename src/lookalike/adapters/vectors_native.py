@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import threading
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
@@ -39,41 +40,28 @@ def load_faiss() -> Any:
 
 
 class _PerThread(threading.local):
-    """What a thread told Faiss last, and what it keeps between calls.
+    """The indexes, by length of a vector, through which a thread looks at rows.
 
-    Every call of Faiss lets go of the interpreter's lock, and threads then wait for it: the
-    fewer small ones, the better they run beside each other.
+    Each call of Faiss lets go of the interpreter's lock: making one anew would take several.
     """
 
     def __init__(self) -> None:
-        self.threads = 0
-        self.params: dict[tuple[str, int], Any] = {}
         self.flat: dict[int, Any] = {}
 
 
 _MINE = _PerThread()
 
 
-def use_threads(threads: int) -> None:
-    """Let calls of Faiss from this thread use so many threads from now on."""
-    if _MINE.threads != threads:
-        load_faiss().omp_set_num_threads(threads)
-        _MINE.threads = threads
+@lru_cache(maxsize=_MOST_PARAMS)
+def list_params(probes: int) -> Any:
+    """Return parameters of a search of lists, for all threads: Faiss only reads them."""
+    return load_faiss().SearchParametersIVF(nprobe=probes)
 
 
-def search_params(kind: str, value: int) -> Any:
-    """Return `SearchParametersIVF` or `SearchParametersHNSW` of a value, without a selector."""
-    params = _MINE.params.get((kind, value))
-    if params is None:
-        faiss = load_faiss()
-        if kind == "ivf":
-            params = faiss.SearchParametersIVF(nprobe=value)
-        else:
-            params = faiss.SearchParametersHNSW(efSearch=value)
-        if len(_MINE.params) > _MOST_PARAMS:
-            _MINE.params.clear()
-        _MINE.params[kind, value] = params
-    return params
+@lru_cache(maxsize=_MOST_PARAMS)
+def graph_params(effort: int) -> Any:
+    """Return parameters of a search of a graph, for all threads: Faiss only reads them."""
+    return load_faiss().SearchParametersHNSW(efSearch=effort)
 
 
 def scan_halves(
@@ -91,7 +79,7 @@ def scan_halves(
     among equal scores the order is not defined.
     """
     faiss = load_faiss()
-    use_threads(threads)
+    faiss.omp_set_num_threads(threads)
     dim = halves.shape[1]
     index = _MINE.flat.get(dim)
     if index is None:
@@ -129,7 +117,7 @@ def _look_into(index: Any, halves: HalfMatrix) -> None:
 def kmeans(sample: FloatMatrix, cells: int, *, seed: int, threads: int) -> FloatMatrix:
     """Return up to `cells` `(cells, dim)` centroids of a `(n, dim)` sample, n at least 1."""
     faiss = load_faiss()
-    use_threads(threads)
+    faiss.omp_set_num_threads(threads)
     cells = max(1, min(cells, len(sample) // 2))
     means = faiss.Kmeans(
         sample.shape[1],
@@ -148,7 +136,7 @@ def nearest_of(
 ) -> tuple[FloatMatrix, RowArray]:
     """Return the `(n, k)` squared distances and positions of the nearest of a few vectors."""
     faiss = load_faiss()
-    use_threads(threads)
+    faiss.omp_set_num_threads(threads)
     return cast("tuple[FloatMatrix, RowArray]", faiss.knn(vectors, among, k))
 
 
@@ -157,7 +145,7 @@ def best_products(
 ) -> tuple[FloatMatrix, RowArray]:
     """Return the `(n, k)` best inner products and their positions among some vectors."""
     faiss = load_faiss()
-    use_threads(threads)
+    faiss.omp_set_num_threads(threads)
     found = faiss.knn(queries, among, k, metric=faiss.METRIC_INNER_PRODUCT)
     return cast("tuple[FloatMatrix, RowArray]", found)
 
@@ -165,7 +153,7 @@ def best_products(
 def train_pairs(projected: FloatMatrix, *, threads: int) -> FloatMatrix:
     """Return `(dims / 2, 16, 2)` codebooks for pairs of the numbers of `(n, dims)` vectors."""
     faiss = load_faiss()
-    use_threads(threads)
+    faiss.omp_set_num_threads(threads)
     dims = projected.shape[1]
     repeats = -(-_PAIR_POINTS // len(projected))
     quantizer = faiss.ProductQuantizer(dims, dims // 2, _PAIR_BITS)
@@ -179,7 +167,7 @@ def encode_pairs(
 ) -> NDArray[np.uint8]:
     """Return `(n, dims / 4)` bytes: the nearest entry of each pair's codebook, 4 bits each."""
     faiss = load_faiss()
-    use_threads(threads)
+    faiss.omp_set_num_threads(threads)
     quantizer = faiss.ProductQuantizer(projected.shape[1], len(codebook), _PAIR_BITS)
     faiss.copy_array_to_vector(codebook.ravel(), quantizer.centroids)
     return cast("NDArray[np.uint8]", quantizer.compute_codes(projected))
@@ -207,7 +195,7 @@ class CellGraph:
         a tight cell from wide ones, whose centroids are short, and it would not be reached.
         """
         faiss = load_faiss()
-        use_threads(threads)
+        faiss.omp_set_num_threads(threads)
         dim, kind = centroids.shape[1], faiss.ScalarQuantizer.QT_8bit
         flat = faiss.IndexScalarQuantizer(dim, kind)
         flat.train(centroids)
@@ -253,10 +241,10 @@ class CellGraph:
 
         The graph keeps `effort` cells in view; 0 looks at every cell.
         """
-        use_threads(threads)
+        load_faiss().omp_set_num_threads(threads)
         if not self._is_graph or effort == 0 or probes * _FEW_TIMES > len(self):
             return cast("tuple[FloatMatrix, RowArray]", self._flat.search(queries, probes))
-        params = search_params("hnsw", max(effort, probes))
+        params = graph_params(max(effort, probes))
         return cast(
             "tuple[FloatMatrix, RowArray]", self._native.search(queries, probes, params=params)
         )
@@ -321,13 +309,13 @@ class ListScan:
         and what their centroids add to a cosine. `bits` is a bitmap of the rows let through.
         """
         faiss = load_faiss()
-        use_threads(threads)
+        faiss.omp_set_num_threads(threads)
         queries, cells = np.ascontiguousarray(projected), np.ascontiguousarray(cells)
         products = np.ascontiguousarray(products)
         scores = np.empty((len(queries), count), np.float32)
         rows = np.empty((len(queries), count), np.int64)
         if bits is None:
-            params = search_params("ivf", cells.shape[1])
+            params = list_params(cells.shape[1])
         else:
             selector = faiss.IDSelectorBitmap(bits)
             params = faiss.SearchParametersIVF(nprobe=cells.shape[1], sel=selector)

@@ -33,6 +33,8 @@ class Probing:
 class Sieve:
     """Which rows may come back: those in `bits`, a bitmap of `(rows / 8,)` bytes.
 
+    It is of all rows for codes, which know theirs, and of a segment's own for a graph.
+
     Under a filter, cells are scanned until `wanted` codes let through stand in them, however
     many that takes; `in_cells` says how many stand in each of `(n,)` cells.
     """

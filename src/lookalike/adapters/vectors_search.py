@@ -17,6 +17,8 @@ from lookalike.domain.errors import StoreError
 from lookalike.domain.hits import NO_ROW, RowHits
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from lookalike.adapters.vectors_allowed import AllowedRows
     from lookalike.adapters.vectors_exact import ExactScanner
     from lookalike.adapters.vectors_matrix import HalfMatrix
@@ -139,8 +141,9 @@ class SnapshotSearch:
         It finds everything, which codes under a filter may not.
         """
         segments = self.snapshot.manifest.segments
-        is_wanted = self.settings.engine == "exact"
-        if is_wanted or not segments or min(request.k, count) * _MOST_OF > count:
+        if self.settings.engine == "exact" or not segments:
+            return True
+        if min(request.k, count) * _MOST_OF > count:
             return True
         if request.mask is None or count <= _FEW:
             return count <= self.settings.exact_rows
@@ -213,12 +216,13 @@ class SnapshotSearch:
         share = 1.0 if request.mask is None else self._share(allowed, segment)
         if share == 0:
             return None
-        sieve = None if allowed is None else Sieve(allowed.bits)
+        bits = None if allowed is None else _bits_for(allowed, segment)
+        sieve = None if bits is None else Sieve(bits)
         cells, effort = probes, tuning.effort * probes / tuning.probes
-        if allowed is not None and share < _BROAD_SHARE:
-            if segment.engine == "cells":
+        if bits is not None and share < _BROAD_SHARE:
+            if segment.kind == "cells":
                 rerank = max(2 * rerank, _FILTERED_RERANK)
-            sieve = Sieve(allowed.bits, wanted=round(probes * segment.rows / segment.cells))
+            sieve = Sieve(bits, wanted=round(probes * segment.rows / segment.cells))
             cells = min(probes / share, segment.cells)
             probes = _RANKED * cells
             effort = max(effort, probes) if effort else 0
@@ -245,6 +249,13 @@ class SnapshotSearch:
             hits.rows[query, :width] = found.rows[0]
             hits.scores[query, :width] = found.scores[0]
         return hits
+
+
+def _bits_for(allowed: AllowedRows, segment: Segment) -> NDArray[np.uint8]:
+    """Return the bitmap that a segment wants: codes know their rows, a graph counts its own."""
+    if segment.kind == "graph":
+        return allowed.part(segment.begin, segment.end)
+    return allowed.bits
 
 
 def selected_mask(selection: Selection | None) -> BoolMask | None:

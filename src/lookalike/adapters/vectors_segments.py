@@ -12,7 +12,7 @@ import json
 import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast
 
 import numpy as np
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lookalike.adapters.vectors_matrix import HalfMatrix
-    from lookalike.adapters.vectors_settings import Engine, QueryKind, VectorSettings
+    from lookalike.adapters.vectors_settings import QueryKind, VectorSettings
     from lookalike.domain.arrays import FloatMatrix
 
 _FORMAT: Final = 2
@@ -40,6 +40,7 @@ _QUERIES: Final = "text_queries.f16"
 _SUFFIX: Final = ".faiss"
 
 SegmentIndex: TypeAlias = CodeIndex | GraphIndex
+SegmentKind: TypeAlias = Literal["cells", "graph"]
 
 _USUAL_COSTS: Final = Costs(probe_us=1.0, rerank_us=0.3, row_us=0.25)
 
@@ -59,7 +60,7 @@ class Segment:
     bytes: int
     tunings: Mapping[str, Tuning]
     costs: Costs = _USUAL_COSTS
-    engine: Engine = "cells"
+    kind: SegmentKind = "cells"
 
     @property
     def rows(self) -> int:
@@ -84,7 +85,7 @@ class Manifest:
         largest = max(self.segments, key=lambda segment: segment.rows, default=None)
         if largest is None:
             return "flat"
-        return "hnsw" if largest.engine == "graph" else "ivf"
+        return "hnsw" if largest.kind == "graph" else "ivf"
 
     def gaps(self, rows: int) -> list[tuple[int, int]]:
         """Return the `[begin, end)` ranges below `rows` that no segment covers."""
@@ -135,7 +136,7 @@ def plan_seal(manifest: Manifest, rows: int, settings: VectorSettings) -> tuple[
     double from one to the next and there are few of them.
     """
     gaps = manifest.gaps(rows)
-    if settings.engine == "exact" or rows <= settings.exact_rows or not gaps:
+    if rows <= settings.exact_rows or not gaps:
         return None
     begin = gaps[0][0]
     if rows - begin <= settings.seal_rows:
@@ -247,7 +248,7 @@ class SegmentFolder:
     def _open(self, segment: Segment) -> SegmentIndex | None:
         path = str(self.folder / segment.file)
         try:
-            if segment.engine == "graph":
+            if segment.kind == "graph":
                 return GraphIndex.open(path, self._vectors(segment), segment.begin)
             codes = CodeIndex.open(path)
         except (OSError, RuntimeError, ValueError, KeyError, TypeError, MemoryError, StoreError):
@@ -291,7 +292,7 @@ def _parse_segment(entry: Mapping[str, object]) -> Segment:
         costs=Costs(
             _figure(costs, "probe_us"), _figure(costs, "rerank_us"), _figure(costs, "row_us")
         ),
-        engine="graph" if entry.get("engine") == "graph" else "cells",
+        kind="graph" if entry.get("kind") == "graph" else "cells",
     )
 
 

@@ -15,6 +15,8 @@ _KNOWN: Final = ("engine", *_RECALLS)
 def read_vectors(values: object, path: str) -> VectorSettings:
     """Return the settings that a table states; `path` names its file in errors.
 
+    A recall other than the usual one is aimed at in segments of every size.
+
     Raises:
         UsageError: an entry is unknown, the engine is, or a recall does not lie between 0 and 1.
     """
@@ -30,8 +32,12 @@ def read_vectors(values: object, path: str) -> VectorSettings:
             f"{path}: vectors.engine is {engine!r}", hint="one of " + ", ".join(get_args(Engine))
         )
     settings = VectorSettings.of_engine(cast("Engine", engine))
-    image, text = (_recall(table, name, getattr(settings, name), path) for name in _RECALLS)
-    return replace(settings, image_recall=image, text_recall=text)
+    for name in _RECALLS:
+        usual = getattr(settings, name)
+        recall = _recall(table, name, usual, path)
+        if recall != usual:  # said, so it holds for large segments too
+            settings = replace(settings, **{name: recall, f"many_{name}": recall})
+    return settings
 
 
 def render_vectors(settings: VectorSettings) -> str:

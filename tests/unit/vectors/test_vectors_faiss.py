@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from lookalike.adapters import vectors_exact
 from lookalike.adapters.vectors_exact import ExactScanner
-from lookalike.adapters.vectors_faiss import FaissVectorIndex
 from lookalike.adapters.vectors_matrix import HEADER_BYTES
 from lookalike.adapters.vectors_native import load_faiss, scan_halves
 from lookalike.adapters.vectors_segments import Manifest, Segment, plan_seal
@@ -29,28 +28,15 @@ from lookalike.domain.errors import (
 )
 from lookalike.domain.filters import Filter, one_of
 from lookalike.domain.hits import Selection
+from tests import vector_folders
+from tests.vector_folders import DIM, fill, unit
 
-DIM = 16
 ROW_BYTES = 2 * DIM
 SMALL = VectorSettings(exact_rows=100, seal_rows=100, rows_per_cell=20)
-NONE = np.zeros(0, np.int64)
 
 
-def unit(count, *, seed=0):
-    vectors = np.random.default_rng(seed).standard_normal((count, DIM)).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-
-
-def open_index(folder, *, rows=0, is_writer=True, removed=NONE, settings_=SMALL, dim=DIM):
-    return FaissVectorIndex.open(
-        folder, dim=dim, rows=rows, removed=removed, is_writer=is_writer, settings=settings_
-    )
-
-
-def fill(index, vectors, *, begin=0):
-    index.add(np.arange(begin, begin + len(vectors)), vectors)
-    index.flush()
-    index.refresh(begin + len(vectors))
+def open_index(folder, *, settings_=SMALL, **how):
+    return vector_folders.open_index(folder, settings_, **how)
 
 
 def sealed(folder, vectors):

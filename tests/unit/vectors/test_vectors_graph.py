@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lookalike.adapters import vectors_graph
-from lookalike.adapters.vectors_faiss import FaissVectorIndex
+from lookalike.adapters.vectors_allowed import AllowedRows
 from lookalike.adapters.vectors_graph import GraphIndex, build_graph, tune_graph
 from lookalike.adapters.vectors_graph_native import RowGraph
 from lookalike.adapters.vectors_matrix import SegmentRows
@@ -15,15 +15,9 @@ from lookalike.adapters.vectors_probing import Probing, Sieve
 from lookalike.adapters.vectors_settings import VectorSettings
 from lookalike.domain.filters import Filter
 from lookalike.domain.hits import Selection
+from tests.vector_folders import DIM, fill, open_index, unit
 
-DIM = 16
 GRAPH = VectorSettings(engine="graph", exact_rows=100, seal_rows=100)
-NONE = np.zeros(0, np.int64)
-
-
-def unit(count, *, seed=0):
-    vectors = np.random.default_rng(seed).standard_normal((count, DIM)).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 def part(vectors, *, begin=0, live=None):
@@ -31,20 +25,8 @@ def part(vectors, *, begin=0, live=None):
     return SegmentRows(vectors.astype(np.float16), begin, live)
 
 
-def opened(folder, *, rows=0, is_writer=True, settings=GRAPH):
-    return FaissVectorIndex.open(
-        folder, dim=DIM, rows=rows, removed=NONE, is_writer=is_writer, settings=settings
-    )
-
-
-def fill(index, vectors, *, begin=0):
-    index.add(np.arange(begin, begin + len(vectors)), vectors)
-    index.flush()
-    index.refresh(begin + len(vectors))
-
-
 def filled(folder, vectors, *, settings=GRAPH):
-    index = opened(folder, settings=settings)
+    index = open_index(folder, settings)
     fill(index, vectors)
     index.optimize()
     return index
@@ -76,7 +58,7 @@ def test_a_graph_is_small_finds_its_rows_and_says_how_well(tmp_path):
     for kind in ("image", "text"):
         hits = index.search(queries, k=10, query_kind=kind)
         assert recall(hits.rows, truth(vectors, queries)) > 0.95
-    reader = opened(tmp_path, rows=3000, is_writer=False)
+    reader = open_index(tmp_path, GRAPH, rows=3000, is_writer=False)
     assert reader.stats() == stats
     np.testing.assert_array_equal(
         reader.search(queries, k=10).rows, index.search(queries, k=10).rows
@@ -121,14 +103,28 @@ def test_a_filter_that_few_rows_pass_near_the_query_looks_at_each_of_them(tmp_pa
 
 
 @pytest.mark.parametrize("begin", [0, 8, 13])
-def test_a_bitmap_is_of_all_rows_wherever_a_segment_begins(tmp_path, begin):
+def test_rows_are_counted_from_where_a_segment_begins(tmp_path, begin):
     vectors, queries = unit(500), unit(10, seed=1)
     mask = np.random.default_rng(1).random(500) < 0.4
     every = np.concatenate((np.ones(begin, bool), mask, np.ones(9, bool)))
     graph = build_graph(part(vectors, begin=begin), GRAPH, tmp_path / "x.faiss")
-    sieve = Sieve(np.packbits(every, bitorder="little"))
+    sieve = Sieve(AllowedRows.of(every).part(begin, begin + 500))
     found = graph.search(queries, Probing(500, 0.5), count=10, sieve=sieve)
     np.testing.assert_array_equal(found, truth(vectors, queries, mask=mask) + begin)
+
+
+def test_segments_under_a_filter_each_know_their_rows(tmp_path):
+    vectors, queries = unit(1301), unit(20, seed=1)
+    index = filled(tmp_path, vectors[:1001])
+    fill(index, vectors[1001:], begin=1001)
+    assert index.maybe_seal()
+    assert [s.begin for s in index._view.manifest.segments] == [0, 1001]
+    index.remove(np.arange(0, 1301, 7))
+    mask = np.random.default_rng(1).random(1301) < 0.5
+    hits = index.search(queries, k=10, selection=Selection(Filter(), mask))
+    mask[::7] = False
+    assert mask[hits.rows].all()
+    assert recall(hits.rows, truth(vectors, queries, mask=mask)) > 0.97
 
 
 def test_fewer_rows_than_asked_for_are_padded(tmp_path):
@@ -194,7 +190,7 @@ def test_a_damaged_graph_costs_speed_and_no_row(tmp_path, damage):
         (foreign,) = (tmp_path / "other" / "segments").glob("*.faiss")
         file.write_bytes(foreign.read_bytes().ljust(len(data), b"\0")[: len(data)])
         other.close()
-    index = opened(tmp_path, rows=400)
+    index = open_index(tmp_path, GRAPH, rows=400)
     hits = index.search(vectors, k=1)
     assert hits.rows.ravel().tolist() == list(range(400))
     assert index.stats().kind == "flat"
@@ -206,7 +202,7 @@ def test_the_engine_changes_with_the_next_optimize(tmp_path):
     vectors = unit(500)
     filled(tmp_path, vectors).close()
     for engine, kind in (("cells", "ivf"), ("graph", "hnsw"), ("exact", "flat")):
-        index = opened(tmp_path, rows=500, settings=dataclasses.replace(GRAPH, engine=engine))
+        index = open_index(tmp_path, dataclasses.replace(GRAPH, engine=engine), rows=500)
         hits = index.search(vectors, k=1)  # by what another engine left, meanwhile
         assert (hits.rows.ravel() == np.arange(500)).mean() > 0.97
         index.optimize()
@@ -222,8 +218,9 @@ def test_the_engine_changes_with_the_next_optimize(tmp_path):
 def test_every_row_is_looked_at_where_that_is_asked_for(tmp_path):
     vectors, queries = unit(500), unit(20, seed=1)
     filled(tmp_path, vectors).close()
-    index = opened(tmp_path, rows=500, settings=VectorSettings.of_engine("exact"))
+    index = open_index(tmp_path, VectorSettings.of_engine("exact"), rows=500)
     np.testing.assert_array_equal(index.search(queries, k=10).rows, truth(vectors, queries))
+    index.remove(np.arange(200))  # as many as would make a segment worth building anew
     assert not index.maybe_seal()
 
 
