@@ -10,7 +10,14 @@ from PIL import Image
 
 from lookalike.adapters.source_folder import FolderSource
 from lookalike.domain.copies import LEAST_QUALITY
-from lookalike.domain.errors import BackendTimeoutError, StoreError
+from lookalike.domain.errors import (
+    BackendAuthError,
+    BackendError,
+    BackendMissingError,
+    BackendSchemaError,
+    BackendTimeoutError,
+    StoreError,
+)
 from lookalike.domain.filters import Filter, one_of
 from lookalike.domain.images import Source, hashed_row, image_id
 from lookalike.domain.ingest_messages import PutMessage, RemoveMessage, encode_message, key_of
@@ -24,7 +31,7 @@ from lookalike.engine.parts import EngineParts
 from lookalike.engine.publishing import incoming_key
 from lookalike.engine.repair import repair
 from lookalike.engine.stores import Stores
-from lookalike.engine.working import Worker
+from lookalike.engine.working import ALONE_TRIES, TRIES, Worker
 from lookalike.ports.ingest_log import Delivery, Entry
 from lookalike.ports.source import SourceItem
 from tests.cluster_fakes import Broken, open_stores
@@ -387,6 +394,51 @@ def test_a_message_that_no_store_takes_is_set_aside_alone(stores, monkeypatch):
         assert log.aside[0][1] == "this text cannot be stored"
         for n in (0, 1, 2, 4):
             assert engine.search(parse_query(f"nr{n}", k=1)).hits[0].record.id == ids[n]
+
+
+@pytest.mark.parametrize(
+    ("error", "failures"),
+    [(BackendMissingError, 12), (BackendAuthError, 12), (BackendSchemaError, 12),
+     (BackendError, TRIES + ALONE_TRIES - 1)],
+)  # fmt: skip
+def test_no_message_is_blamed_for_a_back_end_that_comes_back(stores, monkeypatch, error, failures):
+    monkeypatch.setattr("lookalike.engine.working.LEAST_PAUSE_S", 0.001)
+    monkeypatch.setattr("lookalike.engine.working.MOST_PAUSE_S", 0.005)
+    log = MemoryLog()
+    put_many(log, stores, 5)
+    add, left = stores.vectors.add, [failures]
+
+    def recovering(*args):
+        if left[0]:
+            left[0] -= 1
+            raise error("milvus://somewhere", "collection not loaded", hint="wait")
+        add(*args)
+
+    monkeypatch.setattr(stores.vectors, "add", recovering)
+    with make_engine(stores, log=log) as engine:
+        report = run_worker(engine, log)
+        assert report.rejected == {}
+        assert engine.status().images == 5
+
+
+def test_a_message_that_a_back_end_always_refuses_is_set_aside_in_the_end(stores, monkeypatch):
+    monkeypatch.setattr("lookalike.engine.working.LEAST_PAUSE_S", 0.001)
+    monkeypatch.setattr("lookalike.engine.working.MOST_PAUSE_S", 0.005)
+    log = MemoryLog()
+    put_many(log, stores, 5)
+    add = stores.texts.add
+
+    def picky(documents):
+        if any("nr3" in one.caption for one in documents):
+            raise BackendError("elasticsearch://somewhere", "it refuses: too odd", hint="see log")
+        add(documents)
+
+    monkeypatch.setattr(stores.texts, "add", picky)
+    with make_engine(stores, log=log) as engine:
+        report = run_worker(engine, log)
+        assert report.rejected == {"write-failed": 1}
+        assert log.aside[0][1] == "elasticsearch://somewhere: it refuses: too odd"
+        assert len(log.done) == 5
 
 
 def test_a_stopped_worker_ends_with_its_batch(stores):

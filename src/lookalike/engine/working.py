@@ -19,9 +19,14 @@ from typing import TYPE_CHECKING, Final
 
 from lookalike.domain import reasons
 from lookalike.domain.errors import (
+    BackendAuthError,
+    BackendError,
     BackendFullError,
+    BackendMissingError,
+    BackendSchemaError,
     BackendTimeoutError,
     BackendUnreachableError,
+    BackendVersionError,
     LookalikeError,
     MessageError,
     StoreError,
@@ -46,10 +51,22 @@ MOST_PAUSE_S: Final = 30.0
 TRIES: Final = 3
 """A batch that failed so often, with its back ends well, is taken apart to find the culprit."""
 
+ALONE_TRIES: Final = 5
+"""So often a message is tried alone where a back end refuses it for a reason we do not know."""
+
 WRITE_FAILED: Final = "write-failed"
 
 _LOG: Final = logging.getLogger("lookalike.worker")
-_TRANSIENT: Final = (BackendUnreachableError, BackendTimeoutError, BackendFullError)
+_UNWELL: Final = (
+    BackendAuthError,
+    BackendFullError,
+    BackendMissingError,
+    BackendSchemaError,
+    BackendTimeoutError,
+    BackendUnreachableError,
+    BackendVersionError,
+)
+"""What no message is to blame for: it is waited for, however long that takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +124,7 @@ class Worker:
         self._drain_s = drain_s
         self._is_drained = False
         self._last_batch = time.monotonic()
+        self._refused = ((-1, -1), 0)  # a message that was tried alone, and how often
         self._tally = _Tally()
         self._began = time.monotonic()
 
@@ -128,7 +146,7 @@ class Worker:
             except StoreError as error:
                 has_moved = self._tally.done > before
                 pauses = 1 if has_moved else pauses + 1
-                is_explained = has_moved or isinstance(error, _TRANSIENT)
+                is_explained = has_moved or isinstance(error, _UNWELL)
                 unexplained = 0 if is_explained else unexplained + 1
                 careful = LANES * BATCH if unexplained >= TRIES else careful
                 self._tally.retries += 1
@@ -192,10 +210,25 @@ class Worker:
                 else:
                     self._put(some, is_kept=kind == "keep")
             except LookalikeError as error:
-                if isinstance(error, _TRANSIENT) or not is_careful:
+                if not is_careful or not self._is_to_blame(some[0][0], error):
                     raise
-                for delivery, _ in some:  # alone, and with every back end well
+                for delivery, _ in some:
                     self._reject(delivery, WRITE_FAILED, error.message)
+
+    def _is_to_blame(self, delivery: Delivery, error: LookalikeError) -> bool:
+        """Tell whether a message that was tried alone is what the error is about.
+
+        A server that comes back may refuse in words that are not known here, so such a refusal
+        is believed after a while only.
+        """
+        if isinstance(error, _UNWELL):
+            return False
+        if not isinstance(error, BackendError):
+            return True
+        place = (delivery.partition, delivery.offset)
+        last, times = self._refused
+        self._refused = (place, times + 1 if last == place else 1)
+        return self._refused[1] >= ALONE_TRIES
 
     def _remove(self, some: Sequence[tuple[Delivery, PutMessage | RemoveMessage]]) -> None:
         for is_blocked in (False, True):
