@@ -100,19 +100,30 @@ class KafkaAdmin:
 
     def lag(self) -> int:
         """Return how far the group's remembered places are behind the ends."""
-        client, spec = kafka_client(), kafka_admin().OffsetSpec
-        topic, group = self._options.topic, self._options.group
-        asked = [client.TopicPartition(topic, n) for n in range(self.partitions(topic))]
-        request = client.ConsumerGroupTopicPartitions(group, asked)
-        answer = self._result(
-            lambda client, s: client.list_consumer_group_offsets([request], request_timeout=s)[
-                group
-            ]
-        )
-        reached = {p.partition: p.offset for p in answer.topic_partitions}
+        spec, topic = kafka_admin().OffsetSpec, self._options.topic
+        reached = self._reached(topic)
         firsts = self.offsets(topic, spec.earliest())
         ends = self.offsets(topic, spec.latest())
         return sum(end - max(reached.get(n, 0), firsts[n]) for n, end in ends.items())
+
+    def _reached(self, topic: str) -> Mapping[int, int]:
+        """Return how far the group remembers to have come in each partition; below 0 for unsaid.
+
+        Asked by a consumer that joins nothing: the administrative call for it ends the process
+        when a broker that has just come back is not the group's coordinator yet
+        (https://github.com/confluentinc/librdkafka/issues/5040).
+        """
+        client = kafka_client()
+        asked = [client.TopicPartition(topic, n) for n in range(self.partitions(topic))]
+
+        def ask(timeout_s: float) -> Mapping[int, int]:
+            found = self._reader.committed(asked, timeout=timeout_s)
+            for place in found:
+                if place.error is not None:
+                    raise client.KafkaException(place.error)
+            return {place.partition: place.offset for place in found}
+
+        return self._patiently(ask, lambda: self._reader) if asked else {}
 
     def offsets(self, topic: str, which: Any) -> Mapping[int, int]:
         """Return each partition's first or last offset."""
@@ -157,20 +168,29 @@ class KafkaAdmin:
 
     def _result(self, call: Callable[[Any, float], Any], *, passing: str = "") -> Any:
         """Return what a call's future brings; False for the error that is no error here."""
-        client = kafka_client()
+
+        def ask(timeout_s: float) -> Any:
+            future: Future[Any] = call(self._client, timeout_s)
+            return future.result()
+
+        return self._patiently(ask, lambda: self._client, passing=passing)
+
+    def _patiently(
+        self, ask: Callable[[float], Any], client_of: Callable[[], Any], *, passing: str = ""
+    ) -> Any:
+        """Ask with the seconds that are left, again while the cluster has only just come up."""
+        exception = kafka_client().KafkaException
         deadline = time.monotonic() + self._options.request_timeout_s
         while True:
-            left = max(deadline - time.monotonic(), 0.1)
             with self._errors():
                 try:
-                    future: Future[Any] = call(self._client, left)
-                    return future.result()
-                except client.KafkaException as error:
+                    return ask(max(deadline - time.monotonic(), 0.1))
+                except exception as error:
                     code = str(error.args[0].name())
                     if code == passing:
                         return False
                     if code not in _PASSING or time.monotonic() + _PAUSE_S > deadline:
-                        self._client.poll(0)  # lets it say what it complained about
+                        client_of().poll(0)  # lets it say what it complained about
                         raise
             time.sleep(_PAUSE_S)
 
@@ -181,3 +201,7 @@ class KafkaAdmin:
     @cached_property
     def _client(self) -> Any:
         return kafka_admin().AdminClient(self._options.client_settings(self._trouble.note))
+
+    @cached_property
+    def _reader(self) -> Any:
+        return kafka_client().Consumer(self._options.consumer_settings(self._trouble.note))
