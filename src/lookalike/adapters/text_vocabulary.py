@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import heapq
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import numpy as np
@@ -32,6 +32,7 @@ ELSEWHERE: Final = 1.0
 EDIT_WEIGHT: Final = 7.0
 """How many times as frequent (as a power of e) a word must be to outweigh one more edit."""
 
+_MOST_EDITS: Final = 2
 _KEYS: Final = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 _FIRST_BYTE: Final = 97
 
@@ -77,12 +78,12 @@ class Vocabulary:
             return None
         least = max(LEAST_FREQUENCY, MUCH_MORE * frequency)
         best: tuple[float, str] | None = None
-        for known in self._candidates(word):
+        for known, distance in self._within_two_edits(word):
             if self._frequencies[known] < least or known == word:
                 continue
             is_begun_alike = known[0] == word[0] or known[:2] == word[1] + word[0]
             reach = 2 if len(word) >= SHORTEST_AT_TWO and is_begun_alike and not frequency else 1
-            if edit_distance(word, known) > reach:
+            if distance > reach:
                 continue
             cost = EDIT_WEIGHT * slip_cost(word, known) + ELSEWHERE * (not is_begun_alike)
             rank = (cost - math.log(self._frequencies[known]), known)
@@ -96,6 +97,22 @@ class Vocabulary:
         return heapq.nsmallest(
             limit, self._words[begin:end], key=lambda word: (-self._frequencies[word], word)
         )
+
+    def _within_two_edits(self, word: str) -> Iterator[tuple[str, int]]:
+        """Yield the words near enough with their optimal string alignment distances.
+
+        Neighbours that change places are one edit. Source: Boytsov, "Indexing methods for
+        approximate dictionary searching", 2011, §2.
+        """
+        from rapidfuzz.distance import OSA  # 20 ms, which most commands need not spend
+        from rapidfuzz.process import cdist
+
+        words = self._candidates(word)
+        if words:
+            scorer = OSA.distance
+            edits = cdist([word], words, scorer=scorer, score_cutoff=_MOST_EDITS, dtype=np.uint8)[0]
+            for place in np.flatnonzero(edits <= _MOST_EDITS).tolist():
+                yield words[place], int(edits[place])
 
     def _candidates(self, word: str) -> list[str]:
         """Return words whose letters and length let them be near enough."""
@@ -113,23 +130,6 @@ def _letters(word: str) -> int:
     for letter in word:
         bits |= 1 << (ord(letter) - _FIRST_BYTE)
     return bits
-
-
-def edit_distance(left: str, right: str) -> int:
-    """Return the optimal string alignment distance: edits, with neighbours' swaps as one.
-
-    Source: Boytsov, "Indexing methods for approximate dictionary searching", 2011, §2.
-    """
-    before: list[int] = []
-    row = list(range(len(right) + 1))
-    for i, a in enumerate(left, 1):
-        before, last, row = row, before, [i]
-        for j, b in enumerate(right, 1):
-            cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (a != b))
-            if i > 1 and j > 1 and a == right[j - 2] and left[i - 2] == b:
-                cost = min(cost, last[j - 2] + 1)
-            row.append(cost)
-    return row[-1]
 
 
 def slip_cost(typed: str, meant: str) -> float:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lookalike.adapters.text_vocabulary import Vocabulary, edit_distance, slip_cost
+from lookalike.adapters.text_vocabulary import Vocabulary, slip_cost
 from lookalike.adapters.text_words import (
     PART,
     STOP_WORDS,
@@ -48,20 +48,38 @@ def test_parts_in_a_row_are_parts_of_the_text(terms: list[str], wanted: str) -> 
     assert is_held == (wanted in f" {' '.join(terms)} ")
 
 
-@pytest.mark.parametrize(
-    ("left", "right", "distance"),
-    [("beach", "beach", 0), ("ebach", "beach", 1), ("beech", "beach", 1), ("", "abc", 3)],
-)
-def test_edit_distance(left: str, right: str, distance: int) -> None:
-    assert edit_distance(left, right) == distance
+def edit_distance(left: str, right: str) -> int:
+    """Return the optimal string alignment distance, by its definition."""
+    if not left or not right:
+        return len(left) + len(right)
+    found = min(
+        edit_distance(left[1:], right) + 1,
+        edit_distance(left, right[1:]) + 1,
+        edit_distance(left[1:], right[1:]) + (left[0] != right[0]),
+    )
+    if left[:2] == right[1::-1] and len(left) > 1 < len(right):
+        found = min(found, edit_distance(left[2:], right[2:]) + 1)
+    return found
 
 
-@given(WORDS, WORDS)
-def test_edit_distance_is_symmetric_and_bounded(left: str, right: str) -> None:
-    distance = edit_distance(left, right)
-    assert distance == edit_distance(right, left)
-    assert (distance == 0) == (left == right)
-    assert abs(len(left) - len(right)) <= distance <= max(len(left), len(right))
+TYPED = st.text("abc", min_size=4, max_size=7)
+
+
+@settings(max_examples=300)
+@given(st.sets(TYPED, max_size=12), TYPED)
+@example({"abcabc"}, "bacabb")
+@example({"abca"}, "baca")
+def test_what_is_near_by_definition_is_found(known: set[str], typed: str) -> None:
+    found = Vocabulary(dict.fromkeys(known, 5)).nearest(typed)
+    near = {
+        word
+        for word in known - {typed}
+        for distance in [edit_distance(typed, word)]
+        if distance == 1
+        or (distance == 2 and len(typed) >= 6 and (word[0] == typed[0] or word[:2] == typed[1::-1]))
+    }
+    assert (found is None) == (not near)
+    assert found is None or found in near
 
 
 def test_the_nearer_then_the_more_frequent_word_wins() -> None:
