@@ -26,9 +26,11 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import ann_cells  # noqa: E402 - the number of threads is read when NumPy loads
 import ann_drift  # noqa: E402
+import ann_early  # noqa: E402
 import ann_engines  # noqa: E402
 import ann_fit  # noqa: E402
 import ann_life  # noqa: E402
+import ann_memory  # noqa: E402
 import ann_plots  # noqa: E402
 import ann_threads  # noqa: E402
 import material  # noqa: E402
@@ -306,13 +308,16 @@ PARTS = {
     "drift": ann_drift.drift,
     "threads": ann_threads.threads,
     "cells": ann_cells.cells,
+    "memory": ann_memory.memory,
+    "early": ann_early.early,
 }
+CHILDREN = ann_life.CHILDREN | ann_memory.CHILDREN
 USUAL_PARTS = ["defaults", "search", "filters", "ingest", "drift", "threads"]
 
 
 def main() -> None:
     if sys.argv[1:2] == ["--child"]:
-        print(json.dumps(ann_life.CHILDREN[sys.argv[2]](**json.loads(sys.argv[3]))))
+        print(json.dumps(CHILDREN[sys.argv[2]](**json.loads(sys.argv[3]))))
         return
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--vectors", type=Path, required=True, help="what ann_material.py wrote")
@@ -339,7 +344,7 @@ def main() -> None:
         asked = {kind: data.queries[kind] for kind in ("image", "text")}
         fewer = dataclasses.replace(data, queries=asked)
         for part in options.only:
-            PARTS[part](data if part in ("defaults", "search") else fewer, options)
+            PARTS[part](data if part in ("defaults", "search", "memory") else fewer, options)
 
 
 if __name__ == "__main__":

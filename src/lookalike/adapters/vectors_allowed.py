@@ -129,3 +129,10 @@ def _fitted(mask: BoolMask | None, hidden: BoolMask | None, rows: int) -> BoolMa
     if hidden is not None:
         fitted &= ~hidden[:rows]
     return fitted
+
+
+def grown(flags: BoolMask, length: int) -> BoolMask:
+    """Return a copy of the flags that is at least so long, False beyond their end."""
+    longer = np.zeros(max(length, len(flags)), np.bool_)
+    longer[: len(flags)] = flags
+    return longer

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Final, Literal, Self
 
 import numpy as np
 
-from lookalike.adapters.vectors_allowed import AllowedCache
+from lookalike.adapters.vectors_allowed import AllowedCache, grown
 from lookalike.adapters.vectors_engines import build_segment, tune_segment
+from lookalike.adapters.vectors_erase import disk_bytes
 from lookalike.adapters.vectors_exact import ExactScanner, empty_hits
 from lookalike.adapters.vectors_graph import GraphIndex
 from lookalike.adapters.vectors_input import checked_queries, checked_vectors
@@ -136,7 +137,7 @@ class FaissVectorIndex:
         rows, view = np.asarray(rows, np.int64), self._view
         is_there = (rows >= 0) & (rows < view.rows)
         if view.hidden is not None:
-            is_there[is_there] = ~_grown(view.hidden, view.rows)[rows[is_there]]
+            is_there[is_there] = ~grown(view.hidden, view.rows)[rows[is_there]]
         is_there[is_there] = view.matrix[rows[is_there]].any(axis=1)
         return is_there
 
@@ -150,7 +151,7 @@ class FaissVectorIndex:
             rows = rows[rows < self._view.rows + _FARTHEST]
             if not len(rows):
                 return
-            removed = _grown(self._removed, int(rows.max()) + 1)
+            removed = grown(self._removed, int(rows.max()) + 1)
             removed[rows] = True
             self._removed = removed
             self._view = self._shown(self._view)
@@ -227,7 +228,7 @@ class FaissVectorIndex:
             dim=self._dim,
             rows=view.rows,
             removed=0 if hidden is None else int(np.count_nonzero(hidden)),
-            bytes=view.matrix.nbytes + sum(segment.bytes for segment in segments),
+            bytes=disk_bytes(self._path) + sum(segment.bytes for segment in segments),
             sealed_rows=sum(segment.rows for segment in segments),
             ann_recall_at_10=view.manifest.recalls(view.rows),
         )
@@ -243,6 +244,7 @@ class FaissVectorIndex:
                 self._switch(view.manifest, view.manifest.without(0, view.rows))
             elif view.rows > self._settings.exact_rows:
                 self._seal(view, 0, view.rows)
+            self._erase_removed(0, view.rows)
 
     def maybe_seal(self) -> bool:
         """Seal what is worth it now, as `plan_seal` and removals say; return whether it did.
@@ -328,10 +330,12 @@ class FaissVectorIndex:
         """
         while True:
             view, before = self._view, self._holes
-            holes = _grown(before, view.rows)
+            holes = grown(before, view.rows)
             again = np.flatnonzero(holes[: view.rows])
             holes[again] = ~view.matrix[again].any(axis=1)
             holes[len(before) + zero_rows(view.matrix[len(before) :])] = True
+            removed = self._removed[: len(holes)]
+            holes[: len(removed)] &= ~removed  # hidden anyway, and never filled again
             with self._lock:
                 if self._holes is before:
                     self._holes = holes
@@ -375,7 +379,13 @@ class FaissVectorIndex:
                 return False
             manifest = self._view.manifest
             self._switch(manifest, manifest.replaced_by(segment))
+        self._erase_removed(begin, end)
         return True
+
+    def _erase_removed(self, begin: int, end: int) -> None:
+        """Free what removed rows in `[begin, end)` take: no row is ever given out again."""
+        due = self._view.manifest.erasable(self._removed)
+        self._writable().erase(due[(due >= begin) & (due < end)])
 
     def _switch(self, before: Manifest, after: Manifest) -> None:
         with self._lock:
@@ -385,9 +395,3 @@ class FaissVectorIndex:
             self._segments.write(after)
             self._signature = self._segments.signature()
             self._view = dataclasses.replace(self._view, manifest=after)
-
-
-def _grown(flags: BoolMask, length: int) -> BoolMask:
-    grown = np.zeros(max(length, len(flags)), np.bool_)
-    grown[: len(flags)] = flags
-    return grown

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from lookalike.adapters.vectors_erase import erase
 from lookalike.domain.errors import (
     DiskFullError,
     IndexCorruptError,
@@ -245,6 +246,15 @@ class MatrixWriter:
             os.ftruncate(self._descriptor, self._offset(self._rows))
             raise store_error(error, self._path.name) from error
         self._rows = max(self._rows, int(rows.max(initial=-1)) + 1)
+
+    def erase(self, rows: RowArray) -> None:
+        """Make rising rows holes for good, and give the disk back what lay in whole blocks."""
+        try:
+            for begin, end in _runs(rows):
+                offset = self._offset(int(rows[begin]))
+                erase(self._descriptor, offset, (end - begin) * 2 * self._dim)
+        except OSError as error:
+            raise store_error(error, self._path.name) from error
 
     def sync(self) -> None:
         """Make every written row durable."""

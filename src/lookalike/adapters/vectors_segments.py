@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from lookalike.adapters.vectors_matrix import HalfMatrix
     from lookalike.adapters.vectors_settings import QueryKind, VectorSettings
-    from lookalike.domain.arrays import FloatMatrix
+    from lookalike.domain.arrays import BoolMask, FloatMatrix, RowArray
 
 _FORMAT: Final = 2
 _MANIFEST: Final = "manifest.json"
@@ -121,6 +121,14 @@ class Manifest:
         """Return the next generation, without the segments that touch `[begin, end)`."""
         kept = tuple(s for s in self.segments if s.end <= begin or s.begin >= end)
         return Manifest(self.generation + 1, kept)
+
+    def erasable(self, removed: BoolMask) -> RowArray:
+        """Return the removed rows that nothing needs: in a graph, ways to others lead over them."""
+        is_due = removed.copy()
+        for segment in self.segments:
+            if segment.kind == "graph":
+                is_due[segment.begin : segment.end] = False
+        return np.flatnonzero(is_due)
 
     def replaced_by(self, new: Segment) -> Manifest:
         """Return the next generation, in which `new` stands for all that it covers."""

@@ -6,6 +6,7 @@ import multiprocessing
 import resource
 import sys
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -193,6 +194,52 @@ def test_new_rows_are_found_at_once_and_sealed_in_the_background(tmp_path):
     assert index.stats().sealed_rows >= 780
     hits = index.search(vectors, k=1)
     assert (hits.rows.ravel() == np.arange(900)).mean() > 0.98
+
+
+@pytest.mark.parametrize("engine", ["cells", "exact"])
+def test_what_was_removed_is_erased_when_its_segment_is_built_anew(tmp_path, engine):
+    vectors = unit(600)
+    index = open_index(tmp_path, settings_=replace(SMALL, engine=engine))
+    fill(index, vectors)
+    index.optimize()
+    reader = open_index(tmp_path, rows=600, is_writer=False)
+    gone = np.r_[3, 40:300]
+    index.remove(gone)
+    assert index.fetch(gone).any(axis=1).all()
+    if engine == "exact":
+        index.optimize()
+    else:
+        assert index.maybe_seal()
+    assert not index.fetch(gone).any()
+    left = np.setdiff1d(np.arange(600), gone)
+    assert (index.fetch(left) == vectors[left].astype(np.float16)).all()
+    assert len(index) == len(left)
+    for one in (index, reader, open_index(tmp_path, rows=600, is_writer=False, removed=gone)):
+        hits = one.search(vectors, k=5)
+        assert not np.isin(hits.rows, gone).any()
+        assert (hits.rows[left, 0] == left).mean() > 0.98
+    fill(index, unit(1, seed=5), begin=600)
+    assert len(index) == len(left) + 1
+
+
+def test_a_graph_keeps_what_was_removed_until_it_gives_way_to_cells(tmp_path):
+    vectors = unit(600)
+    index = open_index(tmp_path, settings_=replace(SMALL, engine="graph"))
+    fill(index, vectors)
+    index.optimize()
+    gone = np.arange(40, 560)
+    index.remove(gone)
+    assert index.maybe_seal()
+    index.optimize()
+    assert index.fetch(gone).any(axis=1).all(), "the ways to others lead over it"
+    left = np.setdiff1d(np.arange(600), gone)
+    assert (index.search(vectors[left], k=1).rows.ravel() == left).all()
+    index.close()
+    index = open_index(tmp_path, rows=600, removed=gone)
+    index.optimize()
+    assert index.stats().kind == "ivf"
+    assert not index.fetch(gone).any()
+    assert (index.search(vectors[left], k=1).rows.ravel() == left).all()
 
 
 def test_a_segment_that_lost_many_rows_is_built_anew(tmp_path):
