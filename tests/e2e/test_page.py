@@ -329,6 +329,7 @@ def test_an_empty_index_says_how_to_fill_it(visit, tmp_path):
             page = visit(address)
             page.wait_for_selector("#empty h2")
             assert "lookalike index" in page.inner_text("#empty")
+            page.close()
 
 
 def test_filters_and_past_searches_are_completed_and_past_ones_forgotten(open_page):

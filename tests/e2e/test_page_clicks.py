@@ -34,3 +34,4 @@ def test_a_chosen_hit_is_told_with_its_position(visit, tmp_path) -> None:
                 threading.Event().wait(0.05)
             (session,) = [one for one in learning.log.sessions() if one.clicks]
             assert [one.position for one in session.clicks] == [3]
+            page.close()  # before its server ends: it may still ask for pictures
