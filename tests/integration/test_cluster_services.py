@@ -19,6 +19,12 @@ from tests.toy import DIM
 pytestmark = [pytest.mark.service, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
+BLIND = 'objects = false\nocr = "off"\ncopies = "off"'
+"""What is seen in pictures takes most of the time, and is compared elsewhere (congruence_seen)."""
+
+BLINDLY = ("--no-objects", "--no-ocr", "--copies", "off")
+
+
 class Program:
     """The `lookalike` command with the configuration of one cluster."""
 
@@ -53,7 +59,7 @@ class Program:
 def program(tmp_path_factory):
     """A cluster for the packaged encoder, made by the command."""
     folder = tmp_path_factory.mktemp("cluster")
-    made = Program(real_cluster.write_config(folder, encoder="lite", features='ocr = "off"'))
+    made = Program(real_cluster.write_config(folder, encoder="lite", features=BLIND))
     assert made.json("init-cluster")["made"]
     return made
 
@@ -93,7 +99,7 @@ def test_status_counts_what_is_there(indexed, samples):
 def test_words_pictures_filters_and_records_as_with_a_folder(indexed, samples, tmp_path):
     alone = ["--index", str(tmp_path / "index")]
     folder = Program(indexed.config)
-    folder.run("index", str(samples / "samples.jsonl"), "-q", "--no-ocr", *alone)
+    folder.run("index", str(samples / "samples.jsonl"), "-q", *BLINDLY, *alone)
     big_ben = str(samples / "images" / "big-ben.jpg")
     for words in (
         ["search", "a clock tower type:photo aspect:tall,wide", "--licence", "open"],
