@@ -89,6 +89,7 @@ def test_no_such_bucket(call):
     assert caught.value.hint == "lookalike init-cluster --config FILE"
 
 
+@pytest.mark.outage
 @pytest.mark.parametrize("call", ["put", "get", "keys", "put_many"])
 def test_a_server_that_hangs(call):
     options = s3_options(request_timeout_s=0.4, connect_timeout_s=0.4)

@@ -106,6 +106,7 @@ def test_wrong_credentials(product):
 # ── Against real servers ─────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.outage
 @pytest.mark.service
 def test_a_server_that_hangs_is_a_timeout_within_the_deadline(product, clusters):
     options = clusters.fresh(product, request_timeout_s=1.0, write_timeout_s=1.5)

@@ -119,6 +119,7 @@ def test_credentials_for_a_broker_that_asks_for_none():
     assert caught.value.hint
 
 
+@pytest.mark.outage
 def test_a_broker_that_hangs(url, capfd):
     log, other = opened(url, request_timeout_s=0.6), opened(url)
     other.publish([Entry("a", b"1"), Entry("a", b"2")])
@@ -147,6 +148,7 @@ def test_a_broker_that_hangs(url, capfd):
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.outage
 def test_an_acknowledgement_and_a_leave_do_not_wait_for_ever(url):
     log, patient = opened(url, request_timeout_s=0.6), opened(url)
     patient.publish([Entry("a", b"1")])

@@ -61,6 +61,7 @@ def test_something_silent_there_is_told_within_the_deadline():
         assert time.monotonic() - begin < 4
 
 
+@pytest.mark.outage
 def test_a_hanging_server_times_out_and_is_used_again(made):
     index = MilvusVectorIndex.open(made, dim=DIM)
     index.add(np.array([3]), QUERY)
