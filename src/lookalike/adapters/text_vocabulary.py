@@ -104,15 +104,16 @@ class Vocabulary:
         Neighbours that change places are one edit. Source: Boytsov, "Indexing methods for
         approximate dictionary searching", 2011, §2.
         """
-        from rapidfuzz.distance import OSA  # 20 ms, which most commands need not spend
+        words = self._candidates(word)
+        if not words:
+            return
+        from rapidfuzz.distance import OSA  # takes a while, which most commands need not spend
         from rapidfuzz.process import cdist
 
-        words = self._candidates(word)
-        if words:
-            scorer = OSA.distance
-            edits = cdist([word], words, scorer=scorer, score_cutoff=_MOST_EDITS, dtype=np.uint8)[0]
-            for place in np.flatnonzero(edits <= _MOST_EDITS).tolist():
-                yield words[place], int(edits[place])
+        scorer = OSA.distance
+        edits = cdist([word], words, scorer=scorer, score_cutoff=_MOST_EDITS, dtype=np.uint8)[0]
+        for place in np.flatnonzero(edits <= _MOST_EDITS).tolist():
+            yield words[place], int(edits[place])
 
     def _candidates(self, word: str) -> list[str]:
         """Return words whose letters and length let them be near enough."""

@@ -258,7 +258,10 @@ class FaissVectorIndex:
         try:
             view, _ = self._ready()
             span = plan_seal(view.manifest, view.rows, self._settings) or view.worn()
-            return span is not None and self._seal(self._with_holes(), *span)
+            if span is None or not self._seal(self._with_holes(), *span):
+                return False
+            self._erase_removed(*span)
+            return True
         finally:
             self._sealing.release()
 
@@ -379,7 +382,6 @@ class FaissVectorIndex:
                 return False
             manifest = self._view.manifest
             self._switch(manifest, manifest.replaced_by(segment))
-        self._erase_removed(begin, end)
         return True
 
     def _erase_removed(self, begin: int, end: int) -> None:

@@ -55,7 +55,7 @@ def test_erased_rows_are_zeros_and_their_neighbours_stay(tmp_path, monkeypatch, 
     writer.close()
 
 
-def test_erasing_frees_the_disk(tmp_path):
+def test_erasing_frees_the_disk_where_it_can(tmp_path):
     path = tmp_path / "matrix.f16"
     writer = MatrixWriter(path, dim=40, rows=0)
     writer.write(np.arange(5000), np.ones((5000, 40), np.float32))
@@ -63,13 +63,13 @@ def test_erasing_frees_the_disk(tmp_path):
     with (tmp_path / "probe").open("wb") as probe:
         probe.write(bytes(8192))
         probe.flush()
-        if not punch_hole(probe.fileno(), 0, 4096):
-            pytest.skip("this file system frees no part of a file")
+        can_punch = punch_hole(probe.fileno(), 0, 4096)
     before = disk_bytes(path)
     assert before == pytest.approx(path.stat().st_size, abs=8192)
     writer.erase(np.arange(1000, 4000))
     writer.sync()
-    assert before - disk_bytes(path) == pytest.approx(3000 * 80, abs=8192)
+    freed = 3000 * 80 if can_punch else 0  # what a file system without holes cannot give
+    assert before - disk_bytes(path) == pytest.approx(freed, abs=8192)
     writer.close()
     assert disk_bytes(tmp_path / "nothing") == 0
 
